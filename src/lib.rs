@@ -1,3 +1,13 @@
-//! Tidegate.
+//! Tidegate: a Kubernetes ingress controller for WebSocket and HTTP.
+//!
+//! One process observes Kubernetes objects, translates them into one immutable routing table, and serves from
+//! that table. `ARCHITECTURE.md` draws the map; follow a change through [`snapshot`], `translate` and [`table`],
+//! and a request through `dataplane::exchange`.
 
 pub mod api;
+pub mod conditions;
+pub mod drain;
+pub mod object;
+pub mod provider;
+pub mod snapshot;
+pub mod table;

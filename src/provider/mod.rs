@@ -1,0 +1,25 @@
+//! The seam between where objects live and what is made of them: a provider is a source of snapshots.
+//!
+//! It does not know what a snapshot is used for. `kube` reads a cluster, `manifests` a folder of the same kinds.
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::snapshot::Snapshot;
+
+/// A source of snapshots.
+pub trait Provider: Send + Sync + 'static {
+    /// Wakes with every change, newest wins. Waiting on it costs nothing while nothing changes.
+    fn changes(&self) -> watch::Receiver<Change>;
+
+    /// The objects as they are now; none before every kind has been listed once. "Not synced" and "empty" are
+    /// different answers: the second one is a valid table.
+    fn snapshot(&self) -> Option<Snapshot>;
+}
+
+/// The newest change that a provider saw.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    /// When it was seen, for the time from event to publish.
+    pub at: Instant,
+}

@@ -1,0 +1,92 @@
+//! The objects that one translation sees, frozen, together with what could not be read.
+//!
+//! A snapshot does not know where it comes from: the cluster, a folder and a test make the same value.
+//! Objects are shared (`Arc`), so two snapshots tell by pointer which objects did not change between them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use serde::Serialize;
+
+use crate::api::Distribution;
+use crate::object::ObjectKey;
+
+/// Everything that translation may look at.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The Distributions of our class, the last decodable version of each.
+    pub distributions: BTreeMap<ObjectKey, Arc<Distribution>>,
+    /// Services.
+    pub services: BTreeMap<ObjectKey, Arc<Service>>,
+    /// EndpointSlices; their Service stands in the label `kubernetes.io/service-name`.
+    pub endpoint_slices: BTreeMap<ObjectKey, Arc<EndpointSlice>>,
+    /// Secrets.
+    pub secrets: BTreeMap<ObjectKey, Arc<Secret>>,
+    /// What could not be read.
+    pub problems: Problems,
+}
+
+/// The kinds that a provider reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Kind {
+    /// `tidegate.io/v1alpha1 Distribution`.
+    Distribution,
+    /// `v1 Service`.
+    Service,
+    /// `discovery.k8s.io/v1 EndpointSlice`.
+    EndpointSlice,
+    /// `v1 Secret`.
+    Secret,
+}
+
+impl Kind {
+    /// The kind's name as Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Distribution => "Distribution",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Secret => "Secret",
+        }
+    }
+}
+
+/// What a provider could not read; each entry becomes a condition or stands at `/debug/status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    /// Objects whose present version does not decode.
+    pub undecodable: BTreeMap<(Kind, ObjectKey), Undecodable>,
+    /// Documents of files that do not parse (standalone only), in the order of path and line.
+    pub files: Vec<FileProblem>,
+    /// Kinds that cannot be listed or watched, with the sentence that names the remedy.
+    pub degraded: BTreeMap<Kind, String>,
+}
+
+/// An object whose present version does not decode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undecodable {
+    /// The object's `metadata.uid`, where even that could be read.
+    pub uid: Option<String>,
+    /// The generation that does not decode.
+    pub generation: Option<i64>,
+    /// What is wrong and what to do, without the object's name.
+    pub message: String,
+}
+
+/// A document of a file that does not parse.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct FileProblem {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, from 1.
+    pub line: u64,
+    /// The column, from 1.
+    pub column: u64,
+    /// The field's path within the document (`spec.origins[0].htpPort`); empty for broken syntax.
+    pub field: String,
+    /// What is wrong, the nearest candidate, and what is served meanwhile.
+    pub message: String,
+}

@@ -1,0 +1,59 @@
+//! Certificates as the data plane serves them: parsed, matched with their key, ready for a handshake.
+//!
+//! Which Secret is good is judged by `translate::certificates`; this module holds what passed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::sign::CertifiedKey;
+
+use super::host::{HostName, HostPattern};
+use crate::object::ObjectKey;
+
+/// A certificate chain with its key.
+///
+/// Two are equal when chain and key are: the fingerprint covers the whole chain, and a key matches its
+/// certificate.
+#[derive(Clone)]
+pub struct Certificate {
+    /// What rustls signs with.
+    pub key: Arc<CertifiedKey>,
+    /// SHA-256 over the chain's DER, in hexadecimal: what dumps and golden files print instead of the chain.
+    pub fingerprint: String,
+    /// The subject alternative names; a wildcard covers exactly one label (RFC 6125 section 6.4.3).
+    pub names: Vec<HostPattern>,
+}
+
+impl Certificate {
+    /// Whether a viewer that asks for `host` may be shown this certificate.
+    pub fn covers(&self, host: &HostName) -> bool {
+        self.names.iter().any(|name| match name {
+            HostPattern::Exact(exact) => exact == host,
+            HostPattern::Wildcard(base) => host.parents().next() == Some(base.as_str()),
+        })
+    }
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+impl Eq for Certificate {}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate").field("sha256", &self.fingerprint).finish_non_exhaustive()
+    }
+}
+
+/// Which certificate answers for which Distribution.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificates {
+    /// What a Distribution's own `viewerCertificate` gave, where it is good.
+    pub by_distribution: BTreeMap<ObjectKey, Arc<Certificate>>,
+    /// For Distributions without `viewerCertificate`, and for names that nobody owns.
+    pub default: Option<Arc<Certificate>>,
+}

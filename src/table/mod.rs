@@ -1,0 +1,84 @@
+//! The routing table: the compiled, immutable answer to every request, and the judgement of one request.
+//!
+//! Pure values: comparable, printable with secrets redacted, free of I/O and clocks. It knows neither the API
+//! types that it was compiled from nor the connections that are served from it.
+//! Start at [`decide::decide`].
+
+pub mod certificate;
+pub mod decide;
+pub mod host;
+pub mod origin;
+pub mod path_pattern;
+pub mod reason;
+pub mod route;
+pub mod target;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use certificate::Certificates;
+use host::{HostName, HostPattern};
+use origin::Endpoints;
+use route::Routes;
+
+use crate::object::ObjectKey;
+
+/// Everything that requests are served from. Its parts are shared, so that a change of one copies no other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoutingTable {
+    /// Virtual hosts and their routes.
+    pub hosts: Arc<Hosts>,
+    /// The endpoints of each origin.
+    pub endpoints: Arc<Endpoints>,
+    /// The certificates of each Distribution.
+    pub certificates: Arc<Certificates>,
+}
+
+/// The virtual hosts: which Distribution's routes answer for which name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosts {
+    /// By Distribution, in key order; a position here names them in a [`decide::Match`].
+    routes: Vec<Arc<Routes>>,
+    exact: BTreeMap<HostName, usize>,
+    wildcard: BTreeMap<HostName, usize>,
+}
+
+impl Hosts {
+    /// Indexes the routes by the aliases they hold. An alias must be held once; of two holders the first one in
+    /// key order keeps it.
+    pub fn new(routes: BTreeMap<ObjectKey, Arc<Routes>>) -> Self {
+        let mut hosts = Self { routes: routes.into_values().collect(), ..Self::default() };
+        for (position, routes) in hosts.routes.iter().enumerate() {
+            for alias in &routes.aliases {
+                let (index, name) = match alias {
+                    HostPattern::Exact(name) => (&mut hosts.exact, name),
+                    HostPattern::Wildcard(base) => (&mut hosts.wildcard, base),
+                };
+                index.entry(name.clone()).or_insert(position);
+            }
+        }
+        hosts
+    }
+
+    /// Who answers for `name`: the exact alias beats the longer wildcard, which beats the shorter.
+    pub fn find(&self, name: &HostName) -> Option<(usize, &Arc<Routes>)> {
+        let above = || name.parents().find_map(|parent| self.wildcard.get(parent));
+        let position = *self.exact.get(name).or_else(above)?;
+        self.routes.get(position).map(|routes| (position, routes))
+    }
+
+    /// The routes of every Distribution; their positions are those of [`Hosts::find`].
+    pub fn routes(&self) -> &[Arc<Routes>] {
+        &self.routes
+    }
+
+    /// How many virtual hosts there are.
+    pub fn len(&self) -> usize {
+        self.exact.len() + self.wildcard.len()
+    }
+
+    /// Whether no name is answered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

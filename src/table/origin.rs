@@ -1,0 +1,85 @@
+//! Compiled origins and their endpoints.
+//!
+//! Origins change when their Distribution does, endpoints with every pod: they stand apart, so that churn
+//! rebuilds only [`Endpoints`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU8;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use serde::Serialize;
+
+use crate::object::ObjectKey;
+
+/// Names an origin: its Distribution and its `id` there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct OriginKey {
+    /// The Distribution.
+    pub distribution: ObjectKey,
+    /// `origins[].id`.
+    pub id: String,
+}
+
+/// What the data plane needs to know of an origin besides its endpoints.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its name.
+    pub key: OriginKey,
+    /// Put before the request path; empty or `/x` without a trailing slash.
+    pub path_prefix: String,
+    /// The Host that the origin sees.
+    pub host_header: HostHeader,
+    /// Added to each request, replacing what the viewer sent. Values may come from Secrets: never printed.
+    pub custom_headers: Vec<(HeaderName, HeaderValue)>,
+    /// How many endpoints are tried before the viewer gets an error.
+    pub connection_attempts: NonZeroU8,
+    /// The limit of one connection attempt.
+    pub connection_timeout: Duration,
+    /// From the request's end to the response head.
+    pub read_timeout: Duration,
+    /// Between two bytes of the response body.
+    pub response_idle_timeout: Duration,
+    /// How long an idle connection is kept.
+    pub keepalive_timeout: Duration,
+}
+
+/// Which Host the origin sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// What the viewer sent.
+    Viewer,
+    /// A fixed name.
+    Fixed(HeaderValue),
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<_> = self.custom_headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Origin")
+            .field("key", &self.key)
+            .field("custom_headers", &headers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One `ip:port` of an origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// The endpoints that serve, by origin; an origin without any is absent or empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints(pub BTreeMap<OriginKey, Arc<[Endpoint]>>);
+
+impl Endpoints {
+    /// The endpoints of one origin, in address order.
+    pub fn of(&self, origin: &OriginKey) -> Option<&Arc<[Endpoint]>> {
+        self.0.get(origin)
+    }
+}

@@ -1,0 +1,134 @@
+//! Compiled behaviors: what `decide` judges a request by.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use super::host::HostPattern;
+use super::origin::Origin;
+use super::path_pattern::PathPattern;
+use crate::object::ObjectKey;
+
+/// The compiled behaviors of one Distribution; its virtual hosts share them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routes {
+    /// The Distribution.
+    pub distribution: ObjectKey,
+    /// The generation of the spec that was compiled.
+    pub generation: i64,
+    /// Whether it is served at all.
+    pub state: ServingState,
+    /// The aliases that this Distribution holds.
+    pub aliases: Vec<HostPattern>,
+    /// Replaces the path `/`, with its leading slash.
+    pub default_root_object: Option<String>,
+    /// `cacheBehaviors` in their order; the first match wins.
+    pub ordered: Vec<Route>,
+    /// `defaultCacheBehavior`: what none of the others matches.
+    pub default: Route,
+}
+
+/// Whether a Distribution's hosts are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServingState {
+    /// As its behaviors say.
+    Enabled,
+    /// With 404; its aliases stay claimed.
+    Disabled,
+}
+
+impl Routes {
+    /// The route for a path, with its position: that of `cacheBehaviors`, or their number for the default.
+    pub fn find(&self, path: &str) -> (usize, &Route) {
+        let matches = |route: &Route| route.pattern.as_ref().is_some_and(|pattern| pattern.matches(path));
+        let found = self.ordered.iter().enumerate().find(|(_, route)| matches(route));
+        found.unwrap_or((self.ordered.len(), &self.default))
+    }
+
+    /// Every route, the default one last: the positions are those of [`Routes::find`].
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.ordered.iter().chain(std::iter::once(&self.default))
+    }
+}
+
+/// One compiled behavior.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Which paths it is for; none on the default behavior.
+    pub pattern: Option<PathPattern>,
+    /// What plain HTTP gets.
+    pub viewer_protocol_policy: ViewerProtocolPolicy,
+    /// Which methods pass.
+    pub allowed_methods: AllowedMethods,
+    /// What upgrades get.
+    pub web_socket: WebSocketPolicy,
+    /// Where requests go.
+    pub target: RouteTarget,
+}
+
+impl Route {
+    /// The behavior's pattern as logs and metrics name it: `*` for the default one.
+    pub fn label(&self) -> String {
+        self.pattern.as_ref().map_or_else(|| "*".to_owned(), ToString::to_string)
+    }
+}
+
+/// Where a route's requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteTarget {
+    /// To an origin.
+    Origin(Arc<Origin>),
+    /// Nowhere, since what the behavior names is broken: 503 `no_endpoints`. The conditions say why.
+    Broken,
+}
+
+/// `viewerProtocolPolicy`; it holds for `ws` as for `http`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewerProtocolPolicy {
+    /// Both schemes are served.
+    AllowAll,
+    /// Plain HTTP gets 403.
+    HttpsOnly,
+    /// Plain HTTP is sent to HTTPS.
+    RedirectToHttps,
+}
+
+/// `allowedMethods`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedMethods(Vec<Method>);
+
+impl AllowedMethods {
+    /// The methods that pass.
+    pub fn new(methods: Vec<Method>) -> Self {
+        Self(methods)
+    }
+
+    /// Whether `method` passes.
+    pub fn allows(&self, method: &Method) -> bool {
+        self.0.contains(method)
+    }
+
+    /// The methods, in the order of the API.
+    pub fn iter(&self) -> impl Iterator<Item = &Method> {
+        self.0.iter()
+    }
+}
+
+/// `webSocket`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocketPolicy {
+    /// Whether handshakes pass.
+    pub handshakes: Handshakes,
+    /// A tunnel without a byte in either direction for this long is closed; none never.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// Whether WebSocket handshakes pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshakes {
+    /// They do; the default.
+    Accepted,
+    /// They get 403.
+    Refused,
+}
