@@ -11,8 +11,7 @@ pub struct CustomErrorResponse {
     pub error_code: i32,
 
     /// The path of the page, fetched through whichever behavior matches it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub response_page_path: Option<String>,
+    pub response_page_path: String,
 
     /// The status that the viewer gets with the page; without it, `errorCode`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

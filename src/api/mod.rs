@@ -11,6 +11,7 @@ mod custom_error_response;
 mod defaults;
 mod distribution;
 mod duration;
+mod foreign;
 mod load_balancing;
 mod origin;
 mod port_reference;
@@ -23,6 +24,10 @@ pub use behavior::{Behavior, CacheBehavior, SourceRanges, ViewerProtocolPolicy};
 pub use custom_error_response::CustomErrorResponse;
 pub use distribution::{Distribution, DistributionSpec};
 pub use duration::{Duration, DurationError};
+pub use foreign::{
+    Challenge, ChallengeSpec, ReferenceGrant, ReferenceGrantFrom, ReferenceGrantSpec,
+    ReferenceGrantTo,
+};
 pub use load_balancing::{Algorithm, HashOn, LoadBalancing, OutlierDetection, SessionAffinity};
 pub use origin::{
     FailoverCriteria, HostHeader, Origin, OriginCustomHeader, OriginGroup, OriginProtocolPolicy,
