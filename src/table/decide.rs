@@ -169,3 +169,127 @@ fn redirect(request: Request<'_>) -> Outcome {
         _ => Outcome::RedirectToHttps(StatusCode::TEMPORARY_REDIRECT),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::table::host::HostPattern;
+    use crate::table::path_pattern::PathPattern;
+    use crate::table::route::{AllowedMethods, WebSocketPolicy};
+
+    fn route(pattern: Option<&str>, policy: ViewerProtocolPolicy) -> Route {
+        Route {
+            pattern: pattern.map(PathPattern::new),
+            viewer_protocol_policy: policy,
+            allowed_methods: AllowedMethods::new(vec![Method::GET, Method::HEAD, Method::POST]),
+            web_socket: WebSocketPolicy { handshakes: Handshakes::Accepted, idle_timeout: None },
+            // What a request that passes every policy meets, so that no origin has to be made up.
+            target: RouteTarget::Broken,
+        }
+    }
+
+    fn routes(key: &ObjectKey, aliases: &[&str], ordered: Vec<Route>) -> Routes {
+        Routes {
+            distribution: key.clone(),
+            generation: 1,
+            state: ServingState::Enabled,
+            aliases: aliases.iter().map(|alias| HostPattern::parse(alias).unwrap()).collect(),
+            default_root_object: None,
+            ordered,
+            default: route(None, ViewerProtocolPolicy::AllowAll),
+        }
+    }
+
+    fn hosts(all: Vec<Routes>) -> Hosts {
+        Hosts::new(all.into_iter().map(|r| (r.distribution.clone(), Arc::new(r))).collect::<BTreeMap<_, _>>())
+    }
+
+    fn outcome(hosts: &Hosts, method: Method, version: Version, url: (&str, &str)) -> Outcome {
+        let (host, target) = (HostName::parse(url.0).unwrap(), Target::parse(url.1).unwrap());
+        let request = Request {
+            transport: Transport::Plain,
+            version,
+            method: &method,
+            host: &host,
+            target: &target,
+            kind: RequestKind::Http,
+        };
+        decide(hosts, request).outcome
+    }
+
+    #[test]
+    fn the_exact_alias_beats_the_longer_wildcard_beats_the_shorter() {
+        let (a, b, c) = (ObjectKey::new("n", "a"), ObjectKey::new("n", "b"), ObjectKey::new("n", "c"));
+        let hosts = hosts(vec![
+            routes(&a, &["*.example.com"], vec![]),
+            routes(&b, &["*.eu.example.com"], vec![]),
+            routes(&c, &["www.eu.example.com"], vec![]),
+        ]);
+        let owner =
+            |name: &str| hosts.find(&HostName::parse(name).unwrap()).map(|(_, r)| r.distribution.clone());
+        assert_eq!(owner("www.eu.example.com"), Some(c));
+        assert_eq!(owner("api.eu.example.com"), Some(b));
+        assert_eq!(owner("eu.example.com"), Some(a));
+        assert_eq!(owner("example.com"), None);
+    }
+
+    #[test]
+    fn the_first_behavior_that_matches_wins_and_the_default_takes_the_rest() {
+        let key = ObjectKey::new("n", "a");
+        let ordered = vec![
+            route(Some("/a/*"), ViewerProtocolPolicy::HttpsOnly),
+            route(Some("/a/b/*"), ViewerProtocolPolicy::RedirectToHttps),
+        ];
+        let hosts = hosts(vec![routes(&key, &["h"], ordered)]);
+        let get = |path| outcome(&hosts, Method::GET, Version::HTTP_11, ("h", path));
+        assert_eq!(get("/a/b/c"), Outcome::Refuse(Reason::HttpsOnly));
+        assert_eq!(get("/a"), Outcome::Refuse(Reason::NoEndpoints));
+    }
+
+    #[test]
+    fn plain_http_is_redirected_by_method_and_version() {
+        let key = ObjectKey::new("n", "a");
+        let ordered = vec![route(Some("/*"), ViewerProtocolPolicy::RedirectToHttps)];
+        let hosts = hosts(vec![routes(&key, &["h"], ordered)]);
+        let moved = Outcome::RedirectToHttps(StatusCode::MOVED_PERMANENTLY);
+        let temporary = Outcome::RedirectToHttps(StatusCode::TEMPORARY_REDIRECT);
+        let rows = [
+            (Method::GET, Version::HTTP_11, moved.clone()),
+            (Method::HEAD, Version::HTTP_11, moved.clone()),
+            (Method::POST, Version::HTTP_11, temporary.clone()),
+            (Method::DELETE, Version::HTTP_11, temporary),
+            (Method::GET, Version::HTTP_10, moved),
+            (Method::POST, Version::HTTP_10, Outcome::Refuse(Reason::HttpsOnly)),
+        ];
+        for (method, version, expected) in rows {
+            assert_eq!(
+                outcome(&hosts, method.clone(), version, ("h", "/x")),
+                expected,
+                "{method} {version:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn methods_that_a_behavior_does_not_list_are_refused() {
+        let key = ObjectKey::new("n", "a");
+        let hosts = hosts(vec![routes(&key, &["h"], vec![])]);
+        let ask = |method| outcome(&hosts, method, Version::HTTP_11, ("h", "/"));
+        assert_eq!(ask(Method::DELETE), Outcome::Refuse(Reason::MethodNotAllowedByBehavior));
+        assert_eq!(ask(Method::TRACE), Outcome::Refuse(Reason::MethodNotSupported));
+        assert_eq!(ask(Method::CONNECT), Outcome::Refuse(Reason::MethodNotSupported));
+    }
+
+    #[test]
+    fn a_disabled_distribution_keeps_its_hosts_and_answers_404() {
+        let key = ObjectKey::new("n", "a");
+        let disabled = Routes { state: ServingState::Disabled, ..routes(&key, &["a.h"], vec![]) };
+        let other = routes(&ObjectKey::new("n", "b"), &["*.h"], vec![]);
+        let hosts = hosts(vec![disabled, other]);
+        let get = |host| outcome(&hosts, Method::GET, Version::HTTP_11, (host, "/"));
+        assert_eq!(get("a.h"), Outcome::Refuse(Reason::NoDistribution));
+        assert_eq!(get("b.h"), Outcome::Refuse(Reason::NoEndpoints));
+    }
+}
