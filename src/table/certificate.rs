@@ -52,8 +52,29 @@ impl fmt::Debug for Certificate {
 /// Which certificate answers for which Distribution.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificates {
-    /// What a Distribution's own `viewerCertificate` gave, where it is good.
-    pub by_distribution: BTreeMap<ObjectKey, Arc<Certificate>>,
+    /// Every Distribution with a `viewerCertificate`, and what it gave.
+    pub by_distribution: BTreeMap<ObjectKey, OwnCertificate>,
     /// For Distributions without `viewerCertificate`, and for names that nobody owns.
     pub default: Option<Arc<Certificate>>,
+}
+
+/// What a Distribution's `viewerCertificate` gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnCertificate {
+    /// A certificate to show.
+    Usable(Arc<Certificate>),
+    /// None that can be shown: TLS is refused for these hosts, never answered with the default certificate.
+    Unusable,
+}
+
+impl Certificates {
+    /// The certificate for a name that `owner` answers for: its own, or the default one where it names none and
+    /// the default covers the name. None: the handshake is refused.
+    pub fn of_owner(&self, owner: &ObjectKey, host: &HostName) -> Option<&Arc<Certificate>> {
+        match self.by_distribution.get(owner) {
+            Some(OwnCertificate::Usable(certificate)) => Some(certificate),
+            Some(OwnCertificate::Unusable) => None,
+            None => self.default.as_ref().filter(|default| default.covers(host)),
+        }
+    }
 }
