@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::reasons::{ConditionType, Reason, Warning};
+use super::reasons::{ConditionType, Reason};
 use crate::object::ObjectKey;
 
 /// The facts of one translation, by Distribution. Those of an unchanged unit are the very same `Arc`.
@@ -35,8 +35,6 @@ pub struct DistributionFacts {
     pub certificate: Option<CertificateFact>,
     /// What is wrong, in the order in which it was found; the first of a condition gives its reason.
     pub findings: Vec<Finding>,
-    /// What is odd but works.
-    pub warnings: Vec<WarningFact>,
 }
 
 /// How much of a generation is served.
@@ -107,14 +105,5 @@ pub struct Finding {
     /// Why, from the closed list.
     pub reason: Reason,
     /// Field path, object, what is wrong, the nearest candidate, and what traffic gets meanwhile.
-    pub message: String,
-}
-
-/// One thing that is odd but works.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WarningFact {
-    /// Which, from the closed list.
-    pub warning: Warning,
-    /// The sentence for Events and the `Accepted` message.
     pub message: String,
 }

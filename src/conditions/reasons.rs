@@ -1,4 +1,4 @@
-//! The closed lists: condition types, their reasons, warnings, and what a reason asks of whom.
+//! The closed lists: condition types, their reasons, and what a reason asks of whom.
 
 use std::fmt;
 
@@ -74,7 +74,7 @@ pub enum Remedy {
 }
 
 impl Reason {
-    /// Who can heal it; none for reasons of conditions that are true.
+    /// Who can heal it; none for what leaves `Ready` true.
     pub fn remedy(self) -> Option<Remedy> {
         match self {
             Self::Invalid | Self::NoAliases | Self::UnsupportedValue | Self::ExternalNameForbidden => {
@@ -89,23 +89,11 @@ impl Reason {
             | Self::RefNotPermitted
             | Self::AliasNotCovered
             | Self::Expired
-            | Self::NoEndpoints
             | Self::InProgress
             | Self::ReplicaLagging => Some(Remedy::Wait),
-            Self::ExpiringSoon | Self::Disabled => None,
+            Self::ExpiringSoon | Self::NoEndpoints | Self::Disabled => None,
         }
     }
-}
-
-/// What is odd but works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Warning {
-    /// An earlier pattern covers the behavior's.
-    UnreachableBehavior,
-    /// The certificate's wildcard covers one label, the alias any depth.
-    WildcardCertificateDepth,
-    /// `ws://` handshakes get a redirect, which WebSocket clients do not follow.
-    PlainWebSocketRedirected,
 }
 
 // The variants are spelt as the API spells them.
@@ -119,4 +107,4 @@ macro_rules! display_as_variant {
     };
 }
 
-display_as_variant!(ConditionType, Reason, Warning);
+display_as_variant!(ConditionType, Reason);
