@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ResponseHeadersPolicy, WebSocket,
     defaults::{self, is_default},
+    form::{self, Text},
 };
 
 /// A behavior for the paths of one pattern.
@@ -16,6 +17,7 @@ use super::{
 pub struct CacheBehavior {
     /// The paths, such as `/api/*`: `*` is any run of characters, `/` included, and `?` is exactly one.
     /// A pattern that does not begin with `/` is read as if it did; letter case counts, and the query is not looked at.
+    #[schemars(with = "Text<form::PathPattern>")]
     pub path_pattern: String,
 
     /// What happens to the requests of these paths.
@@ -28,6 +30,7 @@ pub struct CacheBehavior {
 #[serde(rename_all = "camelCase")]
 pub struct Behavior {
     /// The id of the origin or origin group that requests go to.
+    #[schemars(with = "Text<form::Id>")]
     pub target_origin_id: String,
 
     /// Whether viewers may use HTTP without TLS, for `ws://`, too.
@@ -37,10 +40,12 @@ pub struct Behavior {
 
     /// The methods that are passed on; others are answered with 403, and CONNECT and TRACE always with 405.
     #[serde(default = "defaults::allowed_methods")]
+    #[schemars(with = "Vec<Text<form::Method>>", length(min = 1, max = 20), extend("x-kubernetes-list-type" = "set"))]
     pub allowed_methods: Vec<String>,
 
     /// The longest request body in bytes; a longer one is answered with 413, and without it there is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub max_request_body_bytes: Option<i64>,
 
     /// Whether responses of compressible types are compressed.
@@ -61,9 +66,7 @@ pub struct Behavior {
 }
 
 /// Whether viewers may use HTTP without TLS.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ViewerProtocolPolicy {
     /// Both are served.
@@ -80,9 +83,11 @@ pub enum ViewerProtocolPolicy {
 pub struct SourceRanges {
     /// Address ranges in CIDR form that are served; empty means all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Text<form::Cidr>>", length(max = 256), extend("x-kubernetes-list-type" = "set"))]
     pub allow: Vec<String>,
 
     /// Address ranges in CIDR form that are not served, even where `allow` has them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Text<form::Cidr>>", length(max = 256), extend("x-kubernetes-list-type" = "set"))]
     pub deny: Vec<String>,
 }

@@ -49,9 +49,7 @@ pub(super) fn max_ejected_percent() -> i32 {
 }
 
 pub(super) fn allowed_methods() -> Vec<String> {
-    ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
-        .map(str::to_owned)
-        .to_vec()
+    ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"].map(str::to_owned).to_vec()
 }
 
 pub(super) fn web_socket_idle_timeout() -> Duration {

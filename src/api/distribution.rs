@@ -7,8 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Behavior, CacheBehavior, CustomErrorResponse, DistributionStatus, HttpVersion, Origin,
-    OriginGroup, ViewerCertificate, ViewerMtls, defaults,
+    Behavior, CacheBehavior, CustomErrorResponse, DistributionStatus, HttpVersion, Origin, OriginGroup,
+    ViewerCertificate, ViewerMtls, defaults,
+    form::{self, Text},
+    rule::validations,
+    rules,
 };
 
 /// One logical site: its host names, its certificate, its origins and the ordered list of its behaviors.
@@ -22,13 +25,17 @@ use super::{
     shortname = "dist",
     category = "tidegate",
     namespaced,
+    doc = "One logical site: its host names, its certificate, its origins and the ordered list of its behaviors.",
     status = "DistributionStatus",
+    selectable = ".spec.className",
     derive = "PartialEq"
 )]
+#[schemars(extend("x-kubernetes-validations" = validations(rules::SPEC)))]
 pub struct DistributionSpec {
     /// The controller that serves this Distribution; without it, the one that runs as the default class.
     /// It may change: then another fleet takes over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Text<form::ObjectName>")]
     pub class_name: Option<String>,
 
     /// Whether the site is served.
@@ -38,20 +45,24 @@ pub struct DistributionSpec {
 
     /// A note for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Text<form::Comment>")]
     pub comment: Option<String>,
 
     /// The host names of the site, in lower case and without port, such as `www.example.com` or `*.example.com`.
     /// A wildcard matches names of any depth; the exact name wins over it, and the longer wildcard over the shorter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Text<form::Alias>>", length(max = 100), extend("x-kubernetes-list-type" = "set"))]
     pub aliases: Vec<String>,
 
     /// Namespaces, or `*` for all, whose Distributions may claim names under the wildcards of this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Text<form::ClaimingNamespace>>", length(max = 50), extend("x-kubernetes-list-type" = "set"))]
     pub delegate_aliases_to: Vec<String>,
 
     /// What `/` becomes before behaviors are matched, such as `index.html`, without leading slash.
     /// It does not apply to WebSocket handshakes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Text<form::RootObject>")]
     pub default_root_object: Option<String>,
 
     /// The highest HTTP version offered to viewers over TLS.
@@ -68,14 +79,17 @@ pub struct DistributionSpec {
     pub viewer_mtls: Option<ViewerMtls>,
 
     /// Where requests can go, by `id`.
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
     pub origins: Vec<Origin>,
 
     /// Lists of origins that stand in for each other, by `id`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
     pub origin_groups: Vec<OriginGroup>,
 
     /// Behaviors by path; the first one that matches, in the order of this list, is used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = validations(rules::PATTERNS)))]
     pub cache_behaviors: Vec<CacheBehavior>,
 
     /// The behavior of every path that no entry of `cacheBehaviors` matches.
@@ -83,5 +97,6 @@ pub struct DistributionSpec {
 
     /// Pages shown instead of error responses, by `errorCode`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["errorCode"]))]
     pub custom_error_responses: Vec<CustomErrorResponse>,
 }

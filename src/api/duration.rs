@@ -9,9 +9,6 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The longest duration there is: more would not be written with five digits of hours again.
-const LONGEST: std::time::Duration = std::time::Duration::from_secs(99_999 * 3600);
-
 /// At most this many numbers with units stand in one duration.
 const MOST_PARTS: usize = 4;
 
@@ -41,6 +38,9 @@ pub enum DurationError {
 impl Duration {
     /// No time at all, which some fields read as "never".
     pub const ZERO: Self = Self(std::time::Duration::ZERO);
+
+    /// The longest duration there is: more could not be written with five digits of hours again.
+    pub const LONGEST: Self = Self::from_secs(99_999 * 3600);
 
     /// A duration of whole seconds.
     pub const fn from_secs(seconds: u64) -> Self {
@@ -73,13 +73,9 @@ impl FromStr for Duration {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let milliseconds =
-            milliseconds(text).ok_or_else(|| DurationError::Form(text.to_owned()))?;
-        let duration = std::time::Duration::from_millis(milliseconds);
-        if duration > LONGEST {
-            return Err(DurationError::TooLong(text.to_owned()));
-        }
-        Ok(Self(duration))
+        let milliseconds = milliseconds(text).ok_or_else(|| DurationError::Form(text.to_owned()))?;
+        let duration = Self::from_millis(milliseconds);
+        if duration > Self::LONGEST { Err(DurationError::TooLong(text.to_owned())) } else { Ok(duration) }
     }
 }
 
@@ -165,8 +161,7 @@ mod tests {
     use super::*;
 
     fn written(text: &str) -> Result<String, DurationError> {
-        text.parse::<Duration>()
-            .map(|duration| duration.to_string())
+        text.parse::<Duration>().map(|duration| duration.to_string())
     }
 
     #[test]
@@ -180,11 +175,7 @@ mod tests {
             ("1h2m3s4ms", 3_723_004),
             ("0s", 0),
         ] {
-            assert_eq!(
-                text.parse(),
-                Ok(Duration::from_millis(milliseconds)),
-                "{text}"
-            );
+            assert_eq!(text.parse(), Ok(Duration::from_millis(milliseconds)), "{text}");
             assert_eq!(written(text), Ok(text.to_owned()));
         }
     }
@@ -199,19 +190,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_what_to_write_instead() {
-        for text in [
-            "",
-            "30",
-            "s",
-            "1d",
-            "-1s",
-            "1.5s",
-            "1 s",
-            "123456s",
-            "1s1s1s1s1s",
-            "1S",
-            "١s",
-        ] {
+        for text in ["", "30", "s", "1d", "-1s", "1.5s", "1 s", "123456s", "1s1s1s1s1s", "1S", "١s"] {
             let error = written(text);
             assert_eq!(error, Err(DurationError::Form(text.to_owned())), "{text}");
         }
@@ -224,18 +203,12 @@ mod tests {
     #[test]
     fn what_could_not_be_written_back_is_too_long() {
         assert_eq!(written("99999h"), Ok("99999h".to_owned()));
-        assert_eq!(
-            written("99999h1ms"),
-            Err(DurationError::TooLong("99999h1ms".to_owned()))
-        );
+        assert_eq!(written("99999h1ms"), Err(DurationError::TooLong("99999h1ms".to_owned())));
     }
 
     #[test]
     fn a_bad_duration_is_a_decoding_error_that_names_the_remedy() {
         let error = serde_json::from_str::<Duration>("\"soon\"").expect_err("not a duration");
-        assert!(
-            error.to_string().contains("such as 500ms, 30s or 1h30m"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("such as 500ms, 30s or 1h30m"), "{error}");
     }
 }

@@ -6,11 +6,15 @@ use serde::{Deserialize, Serialize};
 use super::{
     Duration,
     defaults::{self, is_default},
+    form::{self, Text},
+    rule::validations,
+    rules,
 };
 
 /// How an endpoint of an origin is chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = validations(rules::LOAD_BALANCING)))]
 pub struct LoadBalancing {
     /// The rule of choice.
     pub algorithm: Algorithm,
@@ -26,18 +30,7 @@ pub struct LoadBalancing {
 
 /// The rule by which an endpoint is chosen.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Algorithm {
@@ -53,13 +46,16 @@ pub enum Algorithm {
 /// What a hash is taken of: exactly one of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = validations(rules::HASH_ON)))]
 pub struct HashOn {
     /// The value of this request header.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Text<form::AnyHeaderName>")]
     pub header_name: Option<String>,
 
     /// The value of this cookie.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Text<form::CookieName>")]
     pub cookie_name: Option<String>,
 
     /// The viewer's address, when true.
@@ -72,10 +68,12 @@ pub struct HashOn {
 #[serde(rename_all = "camelCase")]
 pub struct SessionAffinity {
     /// The name of the cookie.
+    #[schemars(with = "Text<form::CookieName>")]
     pub cookie_name: String,
 
     /// How long the viewer keeps the cookie; without it, as long as the browser's session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Text<form::AtLeastASecond>")]
     pub ttl: Option<Duration>,
 }
 
@@ -85,16 +83,20 @@ pub struct SessionAffinity {
 pub struct OutlierDetection {
     /// How many failures in a row eject an endpoint.
     /// Failed connections, resets and timeouts count, and the statuses of `statusCodes`.
+    #[schemars(range(min = 1))]
     pub consecutive_failures: i32,
 
     /// How long the first ejection lasts; each further one lasts twice as long.
+    #[schemars(with = "Text<form::AtLeastASecond>")]
     pub ejection_time: Duration,
 
     /// How many of the endpoints may be ejected at once.
+    #[schemars(range(min = 0, max = 100))]
     pub max_ejected_percent: i32,
 
     /// Statuses that count as failures.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(range(min = 400, max = 599)), extend("x-kubernetes-list-type" = "set"))]
     pub status_codes: Vec<i32>,
 }
 

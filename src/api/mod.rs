@@ -7,41 +7,51 @@
 //! Start with [`DistributionSpec`], then [`Origin`] and [`Behavior`].
 
 mod behavior;
+mod crd;
 mod custom_error_response;
 mod defaults;
 mod distribution;
 mod duration;
 mod foreign;
+mod form;
 mod load_balancing;
 mod origin;
 mod port_reference;
 mod response_headers;
+mod rule;
+mod rules;
+mod schema;
 mod status;
+mod unknown;
+mod validate;
 mod viewer;
 mod websocket;
 
 pub use behavior::{Behavior, CacheBehavior, SourceRanges, ViewerProtocolPolicy};
+pub use crd::{crd, crd_yaml};
 pub use custom_error_response::CustomErrorResponse;
 pub use distribution::{Distribution, DistributionSpec};
 pub use duration::{Duration, DurationError};
 pub use foreign::{
-    Challenge, ChallengeSpec, ReferenceGrant, ReferenceGrantFrom, ReferenceGrantSpec,
-    ReferenceGrantTo,
+    Challenge, ChallengeSpec, ReferenceGrant, ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo,
 };
 pub use load_balancing::{Algorithm, HashOn, LoadBalancing, OutlierDetection, SessionAffinity};
 pub use origin::{
-    FailoverCriteria, HostHeader, Origin, OriginCustomHeader, OriginGroup, OriginProtocolPolicy,
-    OriginTls, SecretKeyReference, ServiceReference,
+    FailoverCriteria, HostHeader, Origin, OriginCustomHeader, OriginGroup, OriginProtocolPolicy, OriginTls,
+    SecretKeyReference, ServiceReference,
 };
 pub use port_reference::PortReference;
 pub use response_headers::{
-    ContentSecurityPolicy, ContentTypeOptions, CorsConfig, FrameOption, FrameOptions,
-    ReferrerPolicy, ReferrerPolicyValue, ResponseCustomHeader, ResponseHeadersPolicy,
-    SecurityHeadersConfig, ServerTiming, StrictTransportSecurity,
+    ContentSecurityPolicy, ContentTypeOptions, CorsConfig, FrameOption, FrameOptions, ReferrerPolicy,
+    ReferrerPolicyValue, ResponseCustomHeader, ResponseHeadersPolicy, SecurityHeadersConfig, ServerTiming,
+    StrictTransportSecurity,
 };
+pub use schema::Violation;
 pub use status::{
-    AliasState, AliasStatus, CertificateStatus, DistributionState, DistributionStatus,
-    LoadBalancerIngress, LoadBalancerStatus, OriginState, OriginStatus,
+    AliasState, AliasStatus, CertificateStatus, DistributionState, DistributionStatus, LoadBalancerIngress,
+    LoadBalancerStatus, OriginState, OriginStatus,
 };
+pub use unknown::{UnknownField, unknown_fields};
+pub use validate::{unknown_fields_of_object, validate, validate_object, without_nulls};
 pub use viewer::{HttpVersion, MtlsMode, ViewerCertificate, ViewerMtls};
 pub use websocket::{OnOriginTerminating, Rebalance, WebSocket, WebSocketLimits};

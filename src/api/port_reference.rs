@@ -6,6 +6,9 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::rule::validations;
+use super::rules;
+
 /// A port of a Service: its number, or its name as a string.
 ///
 /// A number in quotes is a name, which no Service port can have; validation refuses it and says to remove the quotes.
@@ -37,6 +40,10 @@ impl JsonSchema for PortReference {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"x-kubernetes-int-or-string": true})
+        json_schema!({
+            "x-kubernetes-int-or-string": true,
+            "maxLength": 63,
+            "x-kubernetes-validations": validations(rules::PORT),
+        })
     }
 }

@@ -5,7 +5,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::defaults::is_default;
+use super::{
+    defaults::is_default,
+    form::{self, Text},
+    rule::validations,
+    rules,
+};
 
 /// Headers removed from and added to responses; a 101 is left alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -13,10 +18,12 @@ use super::defaults::is_default;
 pub struct ResponseHeadersPolicy {
     /// Names of headers of the origin that viewers do not get.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Text<form::ViewerHeaderName>>", length(max = 16), extend("x-kubernetes-list-type" = "set"))]
     pub remove_headers: Vec<String>,
 
     /// Headers added to responses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"], "x-kubernetes-validations" = validations(rules::RESPONSE_HEADERS)))]
     pub custom_headers: Vec<ResponseCustomHeader>,
 
     /// Cross-origin resource sharing.
@@ -37,9 +44,11 @@ pub struct ResponseHeadersPolicy {
 #[serde(rename_all = "camelCase")]
 pub struct ResponseCustomHeader {
     /// The name of the header.
+    #[schemars(with = "Text<form::ViewerHeaderName>")]
     pub name: String,
 
     /// The value of the header.
+    #[schemars(with = "Text<form::HeaderValue>")]
     pub value: String,
 
     /// Whether it replaces the origin's header of that name; when false, the origin's stays.
@@ -50,20 +59,25 @@ pub struct ResponseCustomHeader {
 /// Cross-origin resource sharing, as the Fetch standard defines it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = validations(rules::CORS)))]
 pub struct CorsConfig {
     /// Values of `Origin` that may read responses, such as `https://app.example.com`, `https://*.example.com` or `*`.
+    #[schemars(with = "Vec<Text<form::CorsOrigin>>", length(min = 1, max = 50), extend("x-kubernetes-list-type" = "set"))]
     pub access_control_allow_origins: Vec<String>,
 
     /// Methods that a preflight allows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Text<form::CorsMethod>>", length(max = 20), extend("x-kubernetes-list-type" = "set"))]
     pub access_control_allow_methods: Vec<String>,
 
     /// Request headers that a preflight allows, or `*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Text<form::AnyHeaderName>>", length(max = 32), extend("x-kubernetes-list-type" = "set"))]
     pub access_control_allow_headers: Vec<String>,
 
     /// Response headers that scripts may read, or `*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Text<form::AnyHeaderName>>", length(max = 32), extend("x-kubernetes-list-type" = "set"))]
     pub access_control_expose_headers: Vec<String>,
 
     /// Whether cookies and other credentials may be sent.
@@ -72,6 +86,7 @@ pub struct CorsConfig {
 
     /// How long browsers keep the answer to a preflight, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub access_control_max_age_sec: Option<i32>,
 
     /// Whether these headers replace the origin's, and the proxy answers preflights itself; when false, preflights go to the origin.
@@ -109,6 +124,7 @@ pub struct SecurityHeadersConfig {
 #[serde(rename_all = "camelCase")]
 pub struct StrictTransportSecurity {
     /// How long browsers use HTTPS only, in seconds.
+    #[schemars(range(min = 0))]
     pub access_control_max_age_sec: i32,
 
     /// Whether this holds for the names below, too.
@@ -146,9 +162,7 @@ pub struct FrameOptions {
 }
 
 /// Who may put a page into a frame.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum FrameOption {
     /// Nobody.
     #[serde(rename = "DENY")]
@@ -171,14 +185,9 @@ pub struct ReferrerPolicy {
 }
 
 /// The values of `Referrer-Policy` that browsers know.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-#[expect(
-    missing_docs,
-    reason = "each variant is the value of the header that it is named after"
-)]
+#[expect(missing_docs, reason = "each variant is the value of the header that it is named after")]
 pub enum ReferrerPolicyValue {
     NoReferrer,
     NoReferrerWhenDowngrade,
@@ -211,6 +220,7 @@ impl ReferrerPolicyValue {
 #[serde(rename_all = "camelCase")]
 pub struct ContentSecurityPolicy {
     /// The value of the header.
+    #[schemars(with = "Text<form::HeaderValue>")]
     pub content_security_policy: String,
 
     /// Whether it replaces the origin's header; when false, the origin's stays.

@@ -3,22 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::defaults;
+use super::{
+    defaults,
+    form::{self, Text},
+};
 
 /// A version of HTTP, towards viewers or towards an origin.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 pub enum HttpVersion {
     /// HTTP/2; towards viewers, HTTP/1.1 is offered beside it.
@@ -36,20 +28,24 @@ pub enum HttpVersion {
 pub struct ViewerCertificate {
     /// A Secret of type `kubernetes.io/tls`.
     /// While it is missing or bad, TLS is refused for these aliases.
+    #[schemars(with = "Text<form::ObjectName>")]
     pub secret_name: String,
 
     /// The namespace of the Secrets, where it is another than the Distribution's.
     /// A ReferenceGrant in that namespace must allow it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Text<form::Namespace>")]
     pub secret_namespace: Option<String>,
 
     /// More Secrets of type `kubernetes.io/tls`, for other names or another type of key.
     /// The first certificate that covers the asked name and whose key type the viewer supports is used, ECDSA before RSA.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Text<form::ObjectName>>", length(max = 4), extend("x-kubernetes-list-type" = "set"))]
     pub additional_secret_names: Vec<String>,
 
     /// CloudFront's name for the TLS versions and ciphers: `TLSv1.2_2021`, `TLSv1.2_2025` or `TLSv1.3_2025`.
     #[serde(default = "defaults::minimum_protocol_version")]
+    #[schemars(with = "Text<form::TlsPolicy>")]
     pub minimum_protocol_version: String,
 }
 
@@ -62,13 +58,12 @@ pub struct ViewerMtls {
     pub mode: MtlsMode,
 
     /// The Secret whose key `ca.crt` holds the authorities that sign viewers' certificates.
+    #[schemars(with = "Text<form::ObjectName>")]
     pub ca_secret_name: String,
 }
 
 /// Whether a viewer must show a certificate.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MtlsMode {
     /// Without a valid certificate there is no connection.

@@ -1,0 +1,5 @@
+//! The Distribution API as its users meet it: the CustomResourceDefinition and what it refuses.
+
+mod crd;
+mod defaults;
+pub(crate) mod refusals;
