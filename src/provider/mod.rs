@@ -2,6 +2,8 @@
 //!
 //! It does not know what a snapshot is used for. `kube` reads a cluster, `manifests` a folder of the same kinds.
 
+pub mod manifests;
+
 use tokio::sync::watch;
 use tokio::time::Instant;
 
