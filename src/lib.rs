@@ -9,5 +9,7 @@ pub mod conditions;
 pub mod drain;
 pub mod object;
 pub mod provider;
+pub mod settings;
 pub mod snapshot;
 pub mod table;
+pub mod telemetry;

@@ -1,0 +1,94 @@
+//! The process's own log: one line per change of state, on stderr, apart from the access log on stdout.
+//!
+//! Events that scripts look for carry a stable name in the field `event` (`config.published`, `drain.start`).
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+impl Format {
+    /// What suits stderr: people read terminals, machines the rest.
+    pub fn for_stderr() -> Self {
+        if io::stderr().is_terminal() { Self::Pretty } else { Self::Json }
+    }
+}
+
+/// A level (`info`), or levels by module (`info,tidegate::provider=debug`).
+///
+/// # Errors
+/// Where the text is neither.
+pub fn parse_filter(text: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(text)
+}
+
+/// Sends everything that the process logs from now on to stderr; a second call changes nothing.
+pub fn start(format: Format, filter: EnvFilter) {
+    // Only fails where a subscriber is already in place: tests start several servers in one process.
+    let _already_started = match format {
+        Format::Json => tracing::subscriber::set_global_default(json(filter, io::stderr)),
+        Format::Pretty => tracing::subscriber::set_global_default(
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).compact().finish(),
+        ),
+    };
+}
+
+fn json<W>(filter: EnvFilter, writer: W) -> impl tracing::Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_json_line_carries_the_event_beside_its_message() {
+        let page = Page::default();
+        let writer = page.clone();
+        tracing::subscriber::with_default(json(EnvFilter::new("info"), move || writer.clone()), || {
+            tracing::info!(event = "drain.start", "draining");
+            tracing::debug!("not shown");
+        });
+        let lines = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
+        assert_eq!(line["event"], "drain.start");
+        assert_eq!(line["message"], "draining");
+        assert_eq!(line["level"], "INFO");
+    }
+}

@@ -1,0 +1,83 @@
+//! The metrics of objects: what the last round of reconciliation found, told as a whole.
+//!
+//! The value is replaced with every round, so series of objects that are gone go with it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+use super::exposition::{Family, Labels};
+use crate::object::ObjectKey;
+
+/// What the last round found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Objects {
+    /// The state of each Distribution, in the API's word.
+    pub states: Vec<(ObjectKey, String)>,
+    /// Distribution, condition type and status (`True`, `False`, `Unknown`).
+    pub conditions: Vec<(ObjectKey, String, String)>,
+    /// The Secret of each certificate in use, and the end of its validity in seconds since 1970.
+    pub certificates: Vec<(ObjectKey, f64)>,
+    /// Distribution, origin and the number of its endpoints that serve.
+    pub endpoints: Vec<(ObjectKey, String, usize)>,
+    /// Objects whose newest version does not decode, by kind; the last good one is served.
+    pub kept_last_good: Vec<(ObjectKey, &'static str)>,
+}
+
+/// Where the last [`Objects`] stand.
+#[derive(Debug, Default)]
+pub(super) struct LastObjects(ArcSwap<Objects>);
+
+impl LastObjects {
+    pub(super) fn replace(&self, objects: Objects) {
+        self.0.store(Arc::new(objects));
+    }
+}
+
+impl Collector for LastObjects {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let objects = self.0.load_full();
+        states(&mut encoder, &objects)?;
+        let help = "The conditions of each Distribution; 1 for the status that holds";
+        let mut family = Family::begin(&mut encoder, "condition", help, MetricType::Gauge)?;
+        for (key, kind, status) in &objects.conditions {
+            family.gauge(&Labels::of(Some(key)).with("type", kind).with("status", status), 1.0)?;
+        }
+        let help = "When the certificate in a Secret ends, in seconds since 1970";
+        let mut family =
+            Family::begin(&mut encoder, "certificate_not_after_seconds", help, MetricType::Gauge)?;
+        for (secret, not_after) in &objects.certificates {
+            let labels = Labels(vec![("namespace", &secret.namespace), ("secret", &secret.name)]);
+            family.gauge(&labels, *not_after)?;
+        }
+        let mut family =
+            Family::begin(&mut encoder, "endpoints", "Endpoints of each origin", MetricType::Gauge)?;
+        for (key, origin, count) in &objects.endpoints {
+            let labels = Labels::of(Some(key)).with("origin", origin).with("state", "serving");
+            family.gauge(&labels, *count as f64)?;
+        }
+        let help = "Objects whose newest version does not decode, so that an older one is served";
+        let mut family = Family::begin(&mut encoder, "kept_last_good", help, MetricType::Gauge)?;
+        for (key, kind) in &objects.kept_last_good {
+            let labels = Labels(vec![("namespace", &key.namespace), ("name", &key.name), ("kind", kind)]);
+            family.gauge(&labels, 1.0)?;
+        }
+        Ok(())
+    }
+}
+
+fn states(encoder: &mut DescriptorEncoder<'_>, objects: &Objects) -> fmt::Result {
+    let mut counts = std::collections::BTreeMap::<&str, u32>::new();
+    for (_, state) in &objects.states {
+        *counts.entry(state).or_default() += 1;
+    }
+    let mut family = Family::begin(encoder, "distributions", "Distributions by state", MetricType::Gauge)?;
+    for (state, count) in counts {
+        family.gauge(&Labels(vec![("state", state)]), f64::from(count))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! The metrics of requests and tunnels, by Distribution and origin.
+//!
+//! A handle is resolved when a table is linked and then only written to. A series lives as long as somebody
+//! holds its handle: when a Distribution is gone from the table and its last tunnel has ended, its series are
+//! gone from the next scrape without anybody removing them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use super::cells::{Counter, Counters, Entered, Gauge, Histogram};
+use crate::object::ObjectKey;
+
+/// From a millisecond to a minute.
+const REQUEST_BOUNDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// From a second to a week: WebSockets live long.
+const WEB_SOCKET_BOUNDS: &[f64] =
+    &[1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0];
+
+/// The metrics of one Distribution, or of the requests that none answers.
+#[derive(Debug)]
+pub struct DistributionMetrics {
+    /// None for requests that no Distribution answers; its labels are then empty.
+    pub(super) key: Option<ObjectKey>,
+    pub(super) requests: Counters<(u16, &'static str)>,
+    pub(super) duration: Histogram,
+    pub(super) web_socket: WebSocketMetrics,
+    origins: Mutex<BTreeMap<String, Weak<OriginMetrics>>>,
+}
+
+/// What is counted of a Distribution's WebSockets beyond those that are open.
+#[derive(Debug)]
+pub(super) struct WebSocketMetrics {
+    pub(super) opened: Counter,
+    pub(super) closed: Counters<(&'static str, CloseCode)>,
+    pub(super) failures: Counters<&'static str>,
+    pub(super) bytes: Counters<Direction>,
+    pub(super) messages: Counters<Direction>,
+    pub(super) duration: Histogram,
+}
+
+/// The metrics of one origin of a Distribution.
+#[derive(Debug)]
+pub struct OriginMetrics {
+    /// Keeps the Distribution's series alive as long as a tunnel to the origin is.
+    pub(super) distribution: Arc<DistributionMetrics>,
+    /// `origins[].id`.
+    pub(super) id: String,
+    pub(super) duration: Histogram,
+    pub(super) errors: Counters<&'static str>,
+    pub(super) retries: Counter,
+    pub(super) web_sockets: Gauge,
+}
+
+/// Which way bytes and messages went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// From the viewer to the origin.
+    ToOrigin,
+    /// From the origin to the viewer.
+    ToViewer,
+}
+
+impl Direction {
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ToOrigin => "to_origin",
+            Self::ToViewer => "to_viewer",
+        }
+    }
+}
+
+/// The code of a WebSocket's end as a label (RFC 6455 section 7.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum CloseCode {
+    /// One that the protocol or its registry defines, 1000 to 2999.
+    Registered(u16),
+    /// One that the application chose; one label, since viewers could send any.
+    App,
+}
+
+impl CloseCode {
+    /// The label for a code as it stood in a Close frame, or 1006 where there was none.
+    pub(super) fn new(code: u16) -> Self {
+        // Of 1016 to 2999 none is registered, but a viewer could still send each of them.
+        if (1000..=1015).contains(&code) { Self::Registered(code) } else { Self::App }
+    }
+}
+
+impl DistributionMetrics {
+    pub(super) fn new(key: Option<ObjectKey>) -> Self {
+        Self {
+            key,
+            requests: Counters::default(),
+            duration: Histogram::new(REQUEST_BOUNDS),
+            web_socket: WebSocketMetrics {
+                opened: Counter::default(),
+                closed: Counters::default(),
+                failures: Counters::default(),
+                bytes: Counters::default(),
+                messages: Counters::default(),
+                duration: Histogram::new(WEB_SOCKET_BOUNDS),
+            },
+            origins: Mutex::default(),
+        }
+    }
+
+    /// Counts a finished request; `protocol` is `h1` or `h2`. An upgrade is counted with its 101.
+    pub fn request(&self, status: http::StatusCode, protocol: &'static str, duration: Duration) {
+        self.requests.add((status.as_u16(), protocol), 1);
+        if status != http::StatusCode::SWITCHING_PROTOCOLS {
+            self.duration.observe(duration);
+        }
+    }
+
+    /// Counts a WebSocket handshake that was refused or failed; `reason` as in `x-tidegate-error`.
+    pub fn web_socket_handshake_failed(&self, reason: &'static str) {
+        self.web_socket.failures.add(reason, 1);
+    }
+
+    /// The metrics of the origin `id`, found or made.
+    pub fn origin(self: &Arc<Self>, id: &str) -> Arc<OriginMetrics> {
+        let mut origins = locked(&self.origins);
+        if let Some(known) = origins.get(id).and_then(Weak::upgrade) {
+            return known;
+        }
+        origins.retain(|_, origin| origin.strong_count() > 0);
+        let made = Arc::new(OriginMetrics {
+            distribution: Arc::clone(self),
+            id: id.to_owned(),
+            duration: Histogram::new(REQUEST_BOUNDS),
+            errors: Counters::default(),
+            retries: Counter::default(),
+            web_sockets: Gauge::default(),
+        });
+        origins.insert(id.to_owned(), Arc::downgrade(&made));
+        made
+    }
+
+    pub(super) fn live_origins(&self) -> Vec<Arc<OriginMetrics>> {
+        locked(&self.origins).values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl OriginMetrics {
+    /// Counts an answer: the time from sending the request to its head.
+    pub fn answered(&self, duration: Duration) {
+        self.duration.observe(duration);
+    }
+
+    /// Counts a request that the origin failed; `reason` as in `x-tidegate-error`.
+    pub fn failed(&self, reason: &'static str) {
+        self.errors.add(reason, 1);
+    }
+
+    /// Counts an attempt after the first.
+    pub fn retried(&self) {
+        self.retries.add(1);
+    }
+
+    /// Counts a tunnel that opened; what is answered counts the rest of its life.
+    pub fn web_socket_opened(self: &Arc<Self>) -> TunnelMetrics {
+        self.distribution.web_socket.opened.add(1);
+        TunnelMetrics { _entered: self.web_sockets.enter(), origin: Arc::clone(self) }
+    }
+}
+
+/// The metrics of one open tunnel; dropping it counts it as no longer open.
+#[derive(Debug)]
+pub struct TunnelMetrics {
+    _entered: Entered,
+    origin: Arc<OriginMetrics>,
+}
+
+impl TunnelMetrics {
+    /// Counts bytes that were passed on.
+    pub fn bytes(&self, direction: Direction, amount: u64) {
+        self.origin.distribution.web_socket.bytes.add(direction, amount);
+    }
+
+    /// Counts messages whose last frame was passed on.
+    pub fn messages(&self, direction: Direction, amount: u64) {
+        self.origin.distribution.web_socket.messages.add(direction, amount);
+    }
+
+    /// Counts the end; `closed_by` is one of the closed list, `code` 1006 where no Close was seen.
+    pub fn closed(self, closed_by: &'static str, code: u16, duration: Duration) {
+        let metrics = &self.origin.distribution.web_socket;
+        metrics.closed.add((closed_by, CloseCode::new(code)), 1);
+        metrics.duration.observe(duration);
+    }
+}
+
+/// Every Distribution's metrics, by name.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    pub(super) unmatched: Arc<DistributionMetrics>,
+    distributions: Mutex<BTreeMap<ObjectKey, Weak<DistributionMetrics>>>,
+}
+
+impl Traffic {
+    pub(super) fn new() -> Self {
+        Self { unmatched: Arc::new(DistributionMetrics::new(None)), distributions: Mutex::default() }
+    }
+
+    pub(super) fn distribution(&self, key: &ObjectKey) -> Arc<DistributionMetrics> {
+        let mut distributions = locked(&self.distributions);
+        if let Some(known) = distributions.get(key).and_then(Weak::upgrade) {
+            return known;
+        }
+        let made = Arc::new(DistributionMetrics::new(Some(key.clone())));
+        distributions.insert(key.clone(), Arc::downgrade(&made));
+        made
+    }
+
+    /// Those that somebody still holds, the nameless one first; the others are forgotten here.
+    pub(super) fn live(&self) -> Vec<Arc<DistributionMetrics>> {
+        let mut distributions = locked(&self.distributions);
+        distributions.retain(|_, metrics| metrics.strong_count() > 0);
+        let named = distributions.values().filter_map(Weak::upgrade);
+        std::iter::once(Arc::clone(&self.unmatched)).chain(named).collect()
+    }
+}
+
+/// These maps hold no invariant that a panic elsewhere could have broken.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
