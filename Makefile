@@ -1,0 +1,30 @@
+# The only entry: `make` lists what there is. Nothing has to be installed first but Rust, Go and make.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check crd manifests cluster
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target text; do \
+		printf '  make %-10s %s\n' "$$target" "$$text"; done
+
+demo: ## The main job with nothing else installed: HTTPS and WebSocket through Tidegate, and commands to try
+	cargo run --locked -- demo
+
+test: ## Every test, also against a real Kubernetes API server; the last lines say what ran
+	@tests/run
+
+check: ## What must hold beside the tests: format, lints, documentation, dependencies, generated files, chart
+	@tests/check
+
+crd: ## Write the CustomResourceDefinition: crds/distributions.yaml, and the chart's copy of it
+	@tests/generated write crd
+
+manifests: ## Write what is rendered from the chart: manifests/install.yaml
+	@tests/generated write manifests
+
+cluster: ## A shell beside a Kubernetes API server; RUN='COMMAND' runs one command there instead
+	@tests/control-plane/run --controllers $(if $(RUN),sh -c "$$RUN")
+
+# As it was typed: make would take the dollar signs.
+override RUN := $(value RUN)
+export RUN

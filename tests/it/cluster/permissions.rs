@@ -1,0 +1,78 @@
+//! What the chart's ServiceAccount may do, as the API server judges it.
+
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use kube::api::{Api, PostParams};
+
+use super::harness::Cluster;
+
+/// Asks for every verb on `group/resource` in `namespace`, and returns those that are allowed, in this order.
+async fn allowed(
+    client: &kube::Client,
+    group: &str,
+    resource: &str,
+    namespace: &str,
+) -> anyhow::Result<String> {
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let reviews = Api::<SelfSubjectAccessReview>::all(client.clone());
+    let mut verbs = Vec::new();
+    for verb in ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"] {
+        let attributes = ResourceAttributes {
+            group: Some(group.to_owned()),
+            resource: Some(resource.to_owned()),
+            subresource: Some(subresource.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            verb: Some(verb.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let spec =
+            SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
+        let review = SelfSubjectAccessReview { spec, ..Default::default() };
+        let answer = reviews.create(&PostParams::default(), &review).await?;
+        if answer.status.is_some_and(|status| status.allowed) {
+            verbs.push(verb);
+        }
+    }
+    Ok(verbs.join(" "))
+}
+
+#[tokio::test]
+async fn the_account_reads_what_routing_is_made_of_everywhere() -> anyhow::Result<()> {
+    let cluster = Cluster::join("permissions").await?;
+    let tidegate = cluster.tidegate().await?;
+    for (group, resource) in [
+        ("tidegate.io", "distributions"),
+        ("", "services"),
+        ("", "secrets"),
+        ("", "configmaps"),
+        ("discovery.k8s.io", "endpointslices"),
+    ] {
+        let verbs = allowed(&tidegate, group, resource, &cluster.namespace).await?;
+        assert_eq!(verbs, "get list watch", "{group}/{resource}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_account_writes_only_status_and_events() -> anyhow::Result<()> {
+    let cluster = Cluster::join("permissions").await?;
+    let tidegate = cluster.tidegate().await?;
+    for (group, resource, verbs) in [
+        ("tidegate.io", "distributions/status", "patch"),
+        ("events.k8s.io", "events", "create patch"),
+        ("", "pods", ""),
+        ("", "nodes", ""),
+        ("", "namespaces", ""),
+        ("networking.k8s.io", "ingresses", ""),
+        ("coordination.k8s.io", "leases", ""),
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations", ""),
+    ] {
+        assert_eq!(
+            allowed(&tidegate, group, resource, &cluster.namespace).await?,
+            verbs,
+            "{group}/{resource}"
+        );
+    }
+    Ok(())
+}
