@@ -25,7 +25,7 @@ pub(in crate::api) const CORS: &[Rule] = &[Rule::new(
 
 /// On `cacheBehaviors`: the first match wins, so the second of two equal patterns would never be used.
 pub(in crate::api) const PATTERNS: &[Rule] = &[Rule::naming(
-    "self.all(b, self.exists_one(o, o.pathPattern == b.pathPattern))",
+    "[self.map(b, b.pathPattern)].all(patterns, patterns.all(p, patterns.indexOf(p) == patterns.lastIndexOf(p)))",
     "must have each pathPattern once, since the first match wins",
     "'must have each pathPattern once, since the first match wins: %s'.format([self.map(b, !self.exists_one(o, o.pathPattern == b.pathPattern), b.pathPattern)])",
     |behaviors| {

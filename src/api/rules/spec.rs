@@ -23,7 +23,7 @@ const DEFAULT_TARGET: Rule = Rule::naming(
 .at(".defaultCacheBehavior.targetOriginId");
 
 const TARGETS: Rule = Rule::naming(
-    "!has(self.cacheBehaviors) || self.cacheBehaviors.all(b, self.origins.exists(o, o.id == b.targetOriginId) || (has(self.originGroups) && self.originGroups.exists(g, g.id == b.targetOriginId)))",
+    "!has(self.cacheBehaviors) || [self.origins.map(o, o.id)].all(ids, self.cacheBehaviors.all(b, b.targetOriginId in ids || (has(self.originGroups) && self.originGroups.exists(g, g.id == b.targetOriginId))))",
     "must have as targetOriginId the id of an origin or an origin group",
     "'must have as targetOriginId the id of an origin or an origin group, unlike %s; the origins are %s'.format([self.cacheBehaviors.map(b, !self.origins.exists(o, o.id == b.targetOriginId) && !(has(self.originGroups) && self.originGroups.exists(g, g.id == b.targetOriginId)), b.targetOriginId), self.origins.map(o, o.id)])",
     |spec| {
@@ -50,7 +50,7 @@ const GROUP_IDS: Rule = Rule::naming(
 
 /// Names the lost members of the first group that has any.
 const GROUP_MEMBERS: Rule = Rule::naming(
-    "!has(self.originGroups) || self.originGroups.all(g, g.members.all(m, self.origins.exists(o, o.id == m)))",
+    "!has(self.originGroups) || [self.origins.map(o, o.id)].all(ids, self.originGroups.all(g, g.members.all(m, m in ids)))",
     "must have ids of origins as members",
     "'must have ids of origins as members, unlike %s; the origins are %s'.format([self.originGroups.map(g, g.members.filter(m, !self.origins.exists(o, o.id == m))).filter(l, size(l) > 0)[0], self.origins.map(o, o.id)])",
     |spec| {
