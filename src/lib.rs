@@ -5,6 +5,7 @@
 //! and a request through `dataplane::exchange`.
 
 pub mod api;
+pub mod cli;
 pub mod conditions;
 pub mod drain;
 pub mod object;

@@ -3,4 +3,5 @@
 #![cfg(test)]
 
 mod api;
+mod cli;
 mod cluster;

@@ -1,0 +1,72 @@
+//! The command line: one file a command, wiring only.
+//!
+//! What is typed wrongly ends with 2 and says what to write instead, what fails later with 1 and one sentence.
+
+mod crd;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A Kubernetes ingress controller for WebSocket and HTTP, with CloudFront's Distribution model
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidegate",
+    version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TIDEGATE_COMMIT"), ")"),
+    propagate_version = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the CustomResourceDefinition of Distributions
+    Crd,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// As it should.
+    Well,
+}
+
+/// Runs the command that `arguments` (with the program's name first) ask for, and says how it ended: 0 well,
+/// 1 with an error, 2 with a usage error, 3 when the drain's deadline cut connections.
+pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    let command = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line.command,
+        Err(usage) => return explain(&usage),
+    };
+    match execute(command) {
+        Ok(End::Well) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<clap::Error>() {
+            Some(usage) => explain(usage),
+            None => fail(&error),
+        },
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<End> {
+    match command {
+        Command::Crd => crd::run(),
+    }
+}
+
+/// Help and version go to stdout and end well; usage errors go to stderr and end with 2.
+fn explain(usage: &clap::Error) -> ExitCode {
+    // Nobody is left to tell when the terminal itself is gone.
+    let _terminal_gone = usage.print();
+    u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[expect(clippy::print_stderr, reason = "the one sentence that a failed command leaves behind")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
