@@ -7,6 +7,7 @@
 pub mod api;
 pub mod cli;
 pub mod conditions;
+pub mod dataplane;
 pub mod drain;
 pub mod object;
 pub mod provider;

@@ -1,0 +1,3 @@
+//! The data plane: what viewers and origins speak with.
+
+pub mod websocket;

@@ -1,0 +1,248 @@
+//! The opening handshake of RFC 6455 over HTTP/1.1, judged on both sides.
+//!
+//! Pure functions over heads: nothing is sent, stored or changed here, and subprotocols, extensions and `Origin`
+//! are the endpoints' business. Start at [`check_request`]; its [`Handshake`] then judges the origin's 101 in
+//! [`check_response`].
+
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+
+use crate::table::reason::Reason;
+
+/// The only version there is (RFC 6455 section 4.1); a 426 names it in `Sec-WebSocket-Version`.
+pub const SUPPORTED_VERSION: HeaderValue = HeaderValue::from_static("13");
+
+/// What the server appends to the key (RFC 6455 section 1.3).
+const ACCEPT_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+const KEY_LENGTH: usize = 16;
+
+/// Not every client clears the four spare bits of the last digit, and no server minds.
+const KEY_ENCODING: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
+/// A viewer's handshake that passed, and what its answer must say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    accept: String,
+}
+
+/// Judges a request's head by RFC 6455 section 4.2.1.
+///
+/// `None` is an ordinary request: one that does not ask for `websocket`, or asks in HTTP/1.0, where `Upgrade`
+/// is ignored (RFC 9110 section 7.8).
+/// What asks for `websocket` and gets it wrong is refused with [`Reason::BadWebsocketHandshake`], another version
+/// than 13 with [`Reason::WebsocketVersion`].
+pub fn check_request(
+    method: &Method,
+    version: Version,
+    headers: &HeaderMap,
+) -> Result<Option<Handshake>, Reason> {
+    if version != Version::HTTP_11 || !has_token(headers, &UPGRADE, "websocket") {
+        return Ok(None);
+    }
+    if method != Method::GET || !has_token(headers, &CONNECTION, "upgrade") || announces_body(headers) {
+        return Err(Reason::BadWebsocketHandshake);
+    }
+    if only(headers, &SEC_WEBSOCKET_VERSION) != Some(&SUPPORTED_VERSION) {
+        return Err(Reason::WebsocketVersion);
+    }
+    let key = only(headers, &SEC_WEBSOCKET_KEY).ok_or(Reason::BadWebsocketHandshake)?.as_bytes();
+    match KEY_ENCODING.decode(key) {
+        Ok(nonce) if nonce.len() == KEY_LENGTH => Ok(Some(Handshake { accept: accept_for(key) })),
+        _ => Err(Reason::BadWebsocketHandshake),
+    }
+}
+
+/// Judges the origin's 101 by RFC 6455 section 4.1, or what else it answers a handshake with.
+///
+/// [`Answer::Ordinary`] is any other status: it goes to the viewer like every response.
+pub fn check_response(
+    handshake: &Handshake,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Result<Answer, Reason> {
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(Answer::Ordinary);
+    }
+    let accepts = only(headers, &SEC_WEBSOCKET_ACCEPT).is_some_and(|accept| *accept == *handshake.accept);
+    if accepts && has_token(headers, &UPGRADE, "websocket") && has_token(headers, &CONNECTION, "upgrade") {
+        Ok(Answer::Tunnel)
+    } else {
+        Err(Reason::OriginWebsocketHandshake)
+    }
+}
+
+/// What an origin made of a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It accepted: what follows the head are frames.
+    Tunnel,
+    /// It answered as if nothing had been asked to change.
+    Ordinary,
+}
+
+/// The `Sec-WebSocket-Accept` of a key as sent (RFC 6455 section 4.2.2, step 5.4).
+fn accept_for(key: &[u8]) -> String {
+    let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    context.update(key);
+    context.update(ACCEPT_SUFFIX);
+    STANDARD.encode(context.finish())
+}
+
+/// Whether one of the comma-separated tokens of all `name` fields is `token`, in any case.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+fn announces_body(headers: &HeaderMap) -> bool {
+    let has_length = headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0");
+    has_length || headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// The value of a field that stands exactly once.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Key and accept of the example in RFC 6455 section 1.3.
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+    const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+    fn head(lines: &[(&str, &str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| {
+                (HeaderName::try_from(*name).unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap())
+            })
+            .collect()
+    }
+
+    /// The good request with some lines replaced (all of one name at once) and others added.
+    fn request(changes: &[(&str, &str)]) -> HeaderMap {
+        let good = [
+            ("upgrade", "websocket"),
+            ("connection", "Upgrade"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", KEY),
+        ];
+        let kept = good.iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
+        head(&kept.chain(changes.iter().filter(|(_, value)| *value != "-")).copied().collect::<Vec<_>>())
+    }
+
+    fn check(changes: &[(&str, &str)]) -> Result<Option<Handshake>, Reason> {
+        check_request(&Method::GET, Version::HTTP_11, &request(changes))
+    }
+
+    #[test]
+    fn a_good_handshake_knows_its_accept() {
+        let good: [&[(&str, &str)]; 5] = [
+            &[],
+            &[("upgrade", "WebSocket")],
+            &[("upgrade", "h2c, websocket")],
+            &[("connection", "keep-alive, upgrade")],
+            &[("content-length", "0")],
+        ];
+        for changes in good {
+            let handshake = check(changes).unwrap().unwrap();
+            assert_eq!(handshake.accept, ACCEPT, "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_ask_for_a_websocket_is_an_ordinary_request() {
+        assert_eq!(check(&[("upgrade", "h2c")]), Ok(None));
+        assert_eq!(check(&[("upgrade", "websockets")]), Ok(None));
+        assert_eq!(check(&[("upgrade", "-")]), Ok(None));
+        assert_eq!(check_request(&Method::GET, Version::HTTP_10, &request(&[])), Ok(None));
+        assert_eq!(check_request(&Method::POST, Version::HTTP_10, &request(&[])), Ok(None));
+    }
+
+    #[test]
+    fn a_wrong_handshake_is_refused() {
+        let wrong: [&[(&str, &str)]; 9] = [
+            &[("connection", "keep-alive")],
+            &[("connection", "-")],
+            &[("content-length", "1")],
+            &[("transfer-encoding", "chunked")],
+            &[("sec-websocket-key", "-")],
+            &[("sec-websocket-key", KEY), ("sec-websocket-key", KEY)],
+            &[("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAA")], // 15 bytes
+            &[("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAAA=")], // 17 bytes
+            &[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ")], // no padding
+        ];
+        for changes in wrong {
+            assert_eq!(check(changes), Err(Reason::BadWebsocketHandshake), "{changes:?}");
+        }
+        let post = check_request(&Method::POST, Version::HTTP_11, &request(&[]));
+        assert_eq!(post, Err(Reason::BadWebsocketHandshake));
+    }
+
+    #[test]
+    fn another_version_is_told_which_one_there_is() {
+        let versions: [&[(&str, &str)]; 4] = [
+            &[("sec-websocket-version", "12")],
+            &[("sec-websocket-version", "-")],
+            &[("sec-websocket-version", "13, 8")],
+            &[("sec-websocket-version", "13"), ("sec-websocket-version", "8")],
+        ];
+        for changes in versions {
+            assert_eq!(check(changes), Err(Reason::WebsocketVersion), "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_whose_spare_bits_are_set_passes_and_is_answered_as_sent() {
+        let handshake = check(&[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZR==")]).unwrap().unwrap();
+        assert_ne!(handshake.accept, ACCEPT);
+    }
+
+    #[test]
+    fn only_a_101_that_answers_the_key_opens_a_tunnel() {
+        let handshake = Handshake { accept: ACCEPT.to_owned() };
+        let answer = |lines: &[(&str, &str)]| {
+            check_response(&handshake, StatusCode::SWITCHING_PROTOCOLS, &head(lines))
+        };
+        let (upgrade, connection) = (("upgrade", "WebSocket"), ("connection", "Upgrade"));
+        let accept = ("sec-websocket-accept", ACCEPT);
+        assert_eq!(answer(&[upgrade, connection, accept]), Ok(Answer::Tunnel));
+
+        let wrong: [&[(&str, &str)]; 6] = [
+            &[connection, accept],
+            &[upgrade, accept],
+            &[upgrade, connection],
+            &[upgrade, connection, accept, accept],
+            &[upgrade, connection, ("sec-websocket-accept", "S3pPLMBiTxaQ9kYGzzhZRbK+xOo=")],
+            &[("upgrade", "h2c"), connection, accept],
+        ];
+        for lines in wrong {
+            assert_eq!(answer(lines), Err(Reason::OriginWebsocketHandshake), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn any_other_status_is_an_ordinary_response() {
+        let handshake = Handshake { accept: ACCEPT.to_owned() };
+        for status in [StatusCode::OK, StatusCode::FORBIDDEN, StatusCode::UPGRADE_REQUIRED] {
+            assert_eq!(check_response(&handshake, status, &HeaderMap::new()), Ok(Answer::Ordinary));
+        }
+    }
+}

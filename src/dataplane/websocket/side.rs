@@ -1,0 +1,41 @@
+//! The two ends of a tunnel as it sees them: a stream that can be reset, and what was read from it too early.
+//!
+//! A tunnel knows nothing else of a connection: not whether it is encrypted, nor what was spoken on it before.
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// One end's stream.
+pub trait Side: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// From now on, dropping the stream resets the connection (RST) instead of ending it (FIN), and what was not
+    /// sent yet is thrown away.
+    fn reset_when_dropped(&self);
+}
+
+/// One end, taken apart after the 101.
+#[derive(Debug)]
+pub struct Upgraded<S> {
+    /// The stream.
+    pub stream: S,
+    /// What came with or right after the head, and was read together with it.
+    pub early: Bytes,
+}
+
+impl Side for TcpStream {
+    fn reset_when_dropped(&self) {
+        // It fails only where the socket is dead already, and then there is nothing to reset.
+        let _already_dead = self.set_zero_linger();
+    }
+}
+
+impl<S: Side> Side for tokio_rustls::server::TlsStream<S> {
+    fn reset_when_dropped(&self) {
+        self.get_ref().0.reset_when_dropped();
+    }
+}
+
+#[cfg(test)]
+impl Side for tokio::io::DuplexStream {
+    fn reset_when_dropped(&self) {}
+}
