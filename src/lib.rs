@@ -1,7 +1,7 @@
 //! Tidegate: a Kubernetes ingress controller for WebSocket and HTTP.
 //!
 //! One process observes Kubernetes objects, translates them into one immutable routing table, and serves from
-//! that table. `ARCHITECTURE.md` draws the map; follow a change through [`snapshot`], `translate` and [`table`],
+//! that table. `ARCHITECTURE.md` draws the map; follow a change through [`snapshot`], [`translate`] and [`table`],
 //! and a request through `dataplane::exchange`.
 
 pub mod api;
@@ -15,3 +15,4 @@ pub mod settings;
 pub mod snapshot;
 pub mod table;
 pub mod telemetry;
+pub mod translate;

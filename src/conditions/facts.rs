@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::reasons::{ConditionType, Reason};
+use super::reasons::Reason;
 use crate::object::ObjectKey;
 
 /// The facts of one translation, by Distribution. Those of an unchanged unit are the very same `Arc`.
@@ -100,10 +100,16 @@ pub struct CertificateFact {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The condition that it makes false.
-    pub condition: ConditionType,
-    /// Why, from the closed list.
+    /// Why, from the closed list; the reason says which condition it makes false.
     pub reason: Reason,
     /// Field path, object, what is wrong, the nearest candidate, and what traffic gets meanwhile.
     pub message: String,
+}
+
+impl Finding {
+    /// A field that is not served, where what carries it is served as if the field were absent.
+    pub(crate) fn served_without(field: &str) -> Self {
+        let message = format!("{field} is not served by this version; requests are served without it.");
+        Self { reason: Reason::UnsupportedValue, message }
+    }
 }

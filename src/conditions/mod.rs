@@ -3,12 +3,21 @@
 //! Pure: the clock and the fleet are parameters. The status writer, `/debug/status`, `check` and the golden
 //! files share [`finish`], so they tell one story.
 
+mod certificate;
 pub mod facts;
 pub mod reasons;
+mod verdict;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::api::DistributionStatus;
+use crate::api::{
+    AliasState, AliasStatus, CertificateStatus, DistributionState, DistributionStatus, OriginState,
+    OriginStatus,
+};
+use facts::{AliasHolder, DistributionFacts, Served};
+use reasons::{ConditionType, Reason, Remedy};
+use verdict::{Verdict, of_findings};
 
 /// How many replicas serve what was judged.
 ///
@@ -30,8 +39,159 @@ impl Fleet {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
     /// The whole status; each condition's `lastTransitionTime` is `now`: who writes it keeps the time of a
-    /// condition that did not flip.
+    /// condition that did not flip. `domainName` and `loadBalancer` are the writer's to add.
     pub status: DistributionStatus,
     /// When a certificate comes near its end or reaches it.
     pub look_again_at: Option<Timestamp>,
+}
+
+/// Tells what was found about a Distribution, as of now and with this fleet.
+pub fn finish(facts: &DistributionFacts, fleet: Fleet, now: Timestamp) -> Judgement {
+    let accepted = of_findings(facts, ConditionType::Accepted, "The spec is served.");
+    let resolved = of_findings(facts, ConditionType::ResolvedRefs, "Everything that is named exists.");
+    let certificate = certificate::judge(facts, now);
+    let deployed = deployed(facts, fleet);
+    let gates = [&accepted, &resolved, &certificate, &deployed];
+    let ready = ready(facts, gates);
+    let progress = (!ready.holds).then(|| progress(gates)).flatten();
+    let origins = of_findings(facts, ConditionType::OriginsAvailable, "Every used origin has an endpoint.");
+    let state = state(facts, &ready, &deployed, &origins);
+
+    let verdicts = [accepted, resolved, certificate, origins, deployed, ready].into_iter().chain(progress);
+    let conditions = verdicts.map(|verdict| condition(verdict, facts.generation, now)).collect();
+    let status = DistributionStatus {
+        observed_generation: Some(facts.generation),
+        state: Some(state),
+        hosts: hosts(facts),
+        replicas: Some(format!("{}/{}", fleet.serving, fleet.alive)),
+        certificate: facts.certificate.as_ref().map(|certificate| CertificateStatus {
+            not_after: Time(certificate.not_after),
+            secret_name: certificate.secret.name.clone(),
+        }),
+        aliases: aliases(facts),
+        origins: origin_statuses(facts),
+        conditions,
+        ..DistributionStatus::default()
+    };
+    Judgement { status, look_again_at: certificate::look_again_at(facts, now) }
+}
+
+fn deployed(facts: &DistributionFacts, fleet: Fleet) -> Verdict {
+    let Fleet { serving, alive } = fleet;
+    let what = match facts.served {
+        Served::Yes => "serve",
+        Served::Nothing => "have judged",
+    };
+    let message = format!("{serving} of {alive} replicas {what} generation {}.", facts.generation);
+    if serving >= alive {
+        Verdict::holds(ConditionType::Deployed, message)
+    } else {
+        Verdict::fails(Reason::InProgress, message)
+    }
+}
+
+/// The first failing gate decides. What is switched off on purpose is ready whatever its parts miss, as soon as
+/// every replica has switched it off; but not where the newest version could not even be read.
+fn ready(facts: &DistributionFacts, gates: [&Verdict; 4]) -> Verdict {
+    if is_disabled(facts) {
+        let deployed =
+            gates.into_iter().find(|gate| gate.condition == ConditionType::Deployed && !gate.holds);
+        return deployed.map_or_else(
+            || Verdict {
+                condition: ConditionType::Ready,
+                holds: true,
+                reason: Some(Reason::Disabled),
+                message: "spec.enabled is false: its hosts answer 404.".to_owned(),
+                remedies: Vec::new(),
+            },
+            |deployed| deployed.as_condition(ConditionType::Ready),
+        );
+    }
+    match gates.into_iter().find(|gate| !gate.holds) {
+        Some(gate) => gate.as_condition(ConditionType::Ready),
+        None => {
+            Verdict::holds(ConditionType::Ready, "The Distribution is served as its spec says.".to_owned())
+        }
+    }
+}
+
+fn is_disabled(facts: &DistributionFacts) -> bool {
+    !facts.enabled && facts.findings.iter().all(|finding| finding.reason != Reason::Invalid)
+}
+
+/// `Stalled` where a person must edit the spec, whatever else is awaited: waiting alone would not help.
+fn progress(gates: [&Verdict; 4]) -> Option<Verdict> {
+    let asks = |remedy| {
+        let gate = gates.into_iter().find(|gate| gate.remedies.iter().any(|(_, asked)| *asked == remedy))?;
+        let (reason, _) = gate.remedies.iter().find(|(_, asked)| *asked == remedy)?;
+        Some((*reason, gate.message.clone()))
+    };
+    let stalled = asks(Remedy::Edit).map(|asked| (ConditionType::Stalled, asked));
+    let (condition, (reason, message)) =
+        stalled.or_else(|| Some((ConditionType::Reconciling, asks(Remedy::Wait)?)))?;
+    Some(Verdict { condition, holds: true, reason: Some(reason), message, remedies: Vec::new() })
+}
+
+fn state(
+    facts: &DistributionFacts,
+    ready: &Verdict,
+    deployed: &Verdict,
+    origins: &Verdict,
+) -> DistributionState {
+    if is_disabled(facts) {
+        DistributionState::Disabled
+    } else if facts.served == Served::Nothing {
+        DistributionState::Rejected
+    } else if !deployed.holds {
+        DistributionState::InProgress
+    } else if !ready.holds || !origins.holds {
+        DistributionState::Degraded
+    } else {
+        DistributionState::Deployed
+    }
+}
+
+fn condition(verdict: Verdict, generation: i64, now: Timestamp) -> Condition {
+    let reason = verdict.reason.map_or_else(|| verdict.condition.to_string(), |reason| reason.to_string());
+    Condition {
+        type_: verdict.condition.to_string(),
+        status: if verdict.holds { "True" } else { "False" }.to_owned(),
+        reason,
+        message: verdict.message,
+        observed_generation: Some(generation),
+        last_transition_time: Time(now),
+    }
+}
+
+/// `a.example.com +2`.
+fn hosts(facts: &DistributionFacts) -> Option<String> {
+    let (first, others) = facts.aliases.split_first()?;
+    Some(match others.len() {
+        0 => first.name.clone(),
+        more => format!("{} +{more}", first.name),
+    })
+}
+
+fn aliases(facts: &DistributionFacts) -> Vec<AliasStatus> {
+    let state = |holder| match holder {
+        AliasHolder::Ours => AliasState::Active,
+        AliasHolder::Another => AliasState::Conflict,
+    };
+    let status =
+        |alias: &facts::AliasFact| AliasStatus { name: alias.name.clone(), state: state(alias.holder) };
+    facts.aliases.iter().map(status).collect()
+}
+
+fn origin_statuses(facts: &DistributionFacts) -> Vec<OriginStatus> {
+    let state = |state| match state {
+        facts::OriginState::Available => OriginState::Available,
+        facts::OriginState::NoEndpoints => OriginState::NoEndpoints,
+        facts::OriginState::NotFound => OriginState::NotFound,
+    };
+    let status = |origin: &facts::OriginFact| OriginStatus {
+        id: origin.id.clone(),
+        state: state(origin.state),
+        reason: origin.reason.map(|reason| reason.to_string()),
+    };
+    facts.origins.iter().map(status).collect()
 }

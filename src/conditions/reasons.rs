@@ -74,6 +74,27 @@ pub enum Remedy {
 }
 
 impl Reason {
+    /// The condition that it belongs to.
+    pub fn condition(self) -> ConditionType {
+        match self {
+            Self::Invalid
+            | Self::AliasConflict
+            | Self::NoAliases
+            | Self::UnsupportedValue
+            | Self::Pending => ConditionType::Accepted,
+            Self::BackendNotFound
+            | Self::PortNotFound
+            | Self::SecretNotFound
+            | Self::InvalidCertificate
+            | Self::RefNotPermitted
+            | Self::ExternalNameForbidden => ConditionType::ResolvedRefs,
+            Self::AliasNotCovered | Self::Expired | Self::ExpiringSoon => ConditionType::CertificateValid,
+            Self::NoEndpoints => ConditionType::OriginsAvailable,
+            Self::InProgress | Self::ReplicaLagging => ConditionType::Deployed,
+            Self::Disabled => ConditionType::Ready,
+        }
+    }
+
     /// Who can heal it; none for what leaves `Ready` true.
     pub fn remedy(self) -> Option<Remedy> {
         match self {

@@ -6,6 +6,7 @@
 
 pub mod certificate;
 pub mod decide;
+mod dump;
 pub mod host;
 pub mod origin;
 pub mod path_pattern;

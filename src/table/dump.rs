@@ -1,0 +1,104 @@
+//! The table as JSON, for `/debug/table`, `dump` and golden files.
+//!
+//! Certificates are fingerprints and values of custom headers are left out, since they may come from Secrets.
+
+use serde_json::{Map, Value, json};
+
+use super::RoutingTable;
+use super::certificate::{Certificate, OwnCertificate};
+use super::origin::{Endpoint, HostHeader, Origin};
+use super::route::{Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy};
+
+/// What stands in place of a value that may be secret.
+const REDACTED: &str = "<redacted>";
+
+impl RoutingTable {
+    /// Everything that requests are served from, by Distribution.
+    pub fn dump(&self) -> Value {
+        let distributions: Map<String, Value> = self
+            .hosts
+            .routes()
+            .iter()
+            .map(|routes| (routes.distribution.to_string(), self.distribution(routes)))
+            .collect();
+        let default = self.certificates.default.as_deref().map(fingerprint);
+        json!({ "defaultCertificate": default, "distributions": distributions })
+    }
+
+    fn distribution(&self, routes: &Routes) -> Value {
+        let certificate = match self.certificates.by_distribution.get(&routes.distribution) {
+            None => Value::Null,
+            Some(OwnCertificate::Unusable) => "unusable".into(),
+            Some(OwnCertificate::Usable(certificate)) => fingerprint(certificate).into(),
+        };
+        let behaviors: Vec<Value> = routes.iter().map(behavior).collect();
+        json!({
+            "generation": routes.generation,
+            "enabled": routes.state == ServingState::Enabled,
+            "aliases": routes.aliases.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "certificate": certificate,
+            "defaultRootObject": routes.default_root_object,
+            "behaviors": behaviors,
+            "origins": self.origins(routes),
+        })
+    }
+
+    fn origins(&self, routes: &Routes) -> Map<String, Value> {
+        let targets = routes.iter().filter_map(|route| match &route.target {
+            RouteTarget::Origin(target) => Some(target),
+            RouteTarget::Broken => None,
+        });
+        targets
+            .map(|target| {
+                let endpoints = self.endpoints.of(&target.key).map(|endpoints| &**endpoints);
+                (target.key.id.clone(), origin(target, endpoints.unwrap_or_default()))
+            })
+            .collect()
+    }
+}
+
+fn fingerprint(certificate: &Certificate) -> String {
+    format!("sha256:{}", certificate.fingerprint)
+}
+
+fn behavior(route: &Route) -> Value {
+    let policy = match route.viewer_protocol_policy {
+        ViewerProtocolPolicy::AllowAll => "allow-all",
+        ViewerProtocolPolicy::HttpsOnly => "https-only",
+        ViewerProtocolPolicy::RedirectToHttps => "redirect-to-https",
+    };
+    let target = match &route.target {
+        RouteTarget::Origin(origin) => origin.key.id.as_str().into(),
+        RouteTarget::Broken => Value::Null,
+    };
+    json!({
+        "pathPattern": route.label(),
+        "target": target,
+        "viewerProtocolPolicy": policy,
+        "allowedMethods": route.allowed_methods.iter().map(|method| method.as_str()).collect::<Vec<_>>(),
+        "webSocket": {
+            "enabled": route.web_socket.handshakes == Handshakes::Accepted,
+            "idleTimeout": route.web_socket.idle_timeout.map(|timeout| format!("{timeout:?}")),
+        },
+    })
+}
+
+fn origin(origin: &Origin, endpoints: &[Endpoint]) -> Value {
+    let host = match &origin.host_header {
+        HostHeader::Viewer => "viewer".into(),
+        HostHeader::Fixed(host) => String::from_utf8_lossy(host.as_bytes()).into_owned(),
+    };
+    let headers: Map<String, Value> =
+        origin.custom_headers.iter().map(|(name, _)| (name.to_string(), REDACTED.into())).collect();
+    json!({
+        "endpoints": endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect::<Vec<_>>(),
+        "originPath": origin.path_prefix,
+        "hostHeader": host,
+        "customHeaders": headers,
+        "connectionAttempts": origin.connection_attempts,
+        "connectionTimeout": format!("{:?}", origin.connection_timeout),
+        "originReadTimeout": format!("{:?}", origin.read_timeout),
+        "responseIdleTimeout": format!("{:?}", origin.response_idle_timeout),
+        "originKeepaliveTimeout": format!("{:?}", origin.keepalive_timeout),
+    })
+}

@@ -1,0 +1,142 @@
+//! Behaviors: the routes of a Distribution, in their order.
+//!
+//! A behavior that cannot be served as it says costs only itself: it becomes a route that answers 503.
+
+use std::collections::BTreeMap;
+use std::ptr;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::lookup::{did_you_mean, nearest};
+use super::traffic;
+use super::unserved::{self, Effect};
+use crate::api::{self, Behavior, DistributionSpec};
+use crate::conditions::facts::Finding;
+use crate::conditions::reasons::Reason;
+use crate::table::origin::Origin;
+use crate::table::path_pattern::PathPattern;
+use crate::table::route::{
+    AllowedMethods, Handshakes, Route, RouteTarget, ViewerProtocolPolicy, WebSocketPolicy,
+};
+
+/// The routes of `cacheBehaviors` and that of the default behavior. `origins` are those of the spec by id, with
+/// none for a broken one; with `withheld` every route answers 503.
+pub(super) fn compile(
+    spec: &DistributionSpec,
+    origins: &BTreeMap<&str, Option<Arc<Origin>>>,
+    findings: &mut Vec<Finding>,
+) -> (Vec<Route>, Route) {
+    let mut route =
+        |field: &str, pattern, behavior| Pass { spec, field, behavior }.route(pattern, origins, findings);
+    let ordered = spec.cache_behaviors.iter().enumerate().map(|(position, ordered)| {
+        let pattern = PathPattern::new(&ordered.path_pattern);
+        route(&format!("spec.cacheBehaviors[{position}]"), Some(pattern), &ordered.behavior)
+    });
+    let ordered = ordered.collect();
+    (ordered, route("spec.defaultCacheBehavior", None, &spec.default_cache_behavior))
+}
+
+/// One behavior, as its own pass over it sees it.
+#[derive(Clone, Copy)]
+struct Pass<'u> {
+    spec: &'u DistributionSpec,
+    field: &'u str,
+    behavior: &'u Behavior,
+}
+
+impl Pass<'_> {
+    fn route(
+        self,
+        pattern: Option<PathPattern>,
+        origins: &BTreeMap<&str, Option<Arc<Origin>>>,
+        findings: &mut Vec<Finding>,
+    ) -> Route {
+        let served = self.is_served(findings);
+        let methods = self.allowed_methods(findings);
+        let target = self.target(origins, findings);
+        let web_socket = &self.behavior.web_socket;
+        Route {
+            pattern,
+            viewer_protocol_policy: self.viewer_protocol_policy(),
+            allowed_methods: AllowedMethods::new(methods),
+            web_socket: WebSocketPolicy {
+                handshakes: if web_socket.enabled { Handshakes::Accepted } else { Handshakes::Refused },
+                idle_timeout: Some(web_socket.idle_timeout.as_std()).filter(|timeout| !timeout.is_zero()),
+            },
+            target: if served { target } else { RouteTarget::Broken },
+        }
+    }
+
+    fn is_served(self, findings: &mut Vec<Finding>) -> bool {
+        let mut served = true;
+        for found in unserved::of_behavior(self.behavior) {
+            let field = format!("{}.{}", self.field, found.field);
+            findings.push(match found.effect {
+                Effect::Withheld => {
+                    served = false;
+                    let refused = self.refused();
+                    let message = format!("{field} is not served by this version. {refused}");
+                    Finding { reason: Reason::UnsupportedValue, message }
+                }
+                Effect::ServedWithout => Finding::served_without(&field),
+            });
+        }
+        served
+    }
+
+    fn refused(self) -> String {
+        traffic::refused(self.spec, |behavior| ptr::eq(behavior, self.behavior))
+    }
+
+    fn viewer_protocol_policy(self) -> ViewerProtocolPolicy {
+        match self.behavior.viewer_protocol_policy {
+            Some(api::ViewerProtocolPolicy::AllowAll) => ViewerProtocolPolicy::AllowAll,
+            Some(api::ViewerProtocolPolicy::HttpsOnly) => ViewerProtocolPolicy::HttpsOnly,
+            Some(api::ViewerProtocolPolicy::RedirectToHttps) => ViewerProtocolPolicy::RedirectToHttps,
+            None if self.spec.viewer_certificate.is_some() => ViewerProtocolPolicy::RedirectToHttps,
+            None => ViewerProtocolPolicy::AllowAll,
+        }
+    }
+
+    fn allowed_methods(self, findings: &mut Vec<Finding>) -> Vec<Method> {
+        let mut methods = Vec::new();
+        for name in &self.behavior.allowed_methods {
+            match Method::from_bytes(name.as_bytes()) {
+                Ok(method) => methods.push(method),
+                Err(_) => findings.push(Finding {
+                    reason: Reason::Invalid,
+                    message: format!(
+                        "{}.allowedMethods: {name:?} is no HTTP method; it is not allowed.",
+                        self.field
+                    ),
+                }),
+            }
+        }
+        methods
+    }
+
+    fn target(
+        self,
+        origins: &BTreeMap<&str, Option<Arc<Origin>>>,
+        findings: &mut Vec<Finding>,
+    ) -> RouteTarget {
+        let id = self.behavior.target_origin_id.as_str();
+        if let Some(origin) = origins.get(id) {
+            return origin.clone().map_or(RouteTarget::Broken, RouteTarget::Origin);
+        }
+        let is_group = self.spec.origin_groups.iter().any(|group| group.id == id);
+        let (reason, problem) = if is_group {
+            (
+                Reason::UnsupportedValue,
+                format!("{id:?} is an origin group, which this version does not serve."),
+            )
+        } else {
+            let proposal = did_you_mean(nearest(id, origins.keys().copied()));
+            (Reason::Invalid, format!("there is no origin {id:?}{proposal}"))
+        };
+        let message = format!("{}.targetOriginId: {problem} {}", self.field, self.refused());
+        findings.push(Finding { reason, message });
+        RouteTarget::Broken
+    }
+}

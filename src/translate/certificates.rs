@@ -1,0 +1,166 @@
+//! Certificates from `kubernetes.io/tls` Secrets: read once per Secret, matched with their keys, their last good
+//! version remembered.
+//!
+//! It does not know which alias a certificate is for; `unit` compares names. Parsing stays here and so do keys:
+//! a problem is a fixed sentence, never a piece of the Secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+
+use super::lookup::Object;
+use crate::api::DistributionSpec;
+use crate::object::ObjectKey;
+use crate::snapshot::{Kind, Snapshot};
+use crate::table::certificate::Certificate;
+use crate::table::host::HostPattern;
+
+/// What a Secret gave.
+pub(super) struct LoadedSecret {
+    secret: Object<Secret>,
+    state: State,
+}
+
+enum State {
+    Good(Arc<Loaded>),
+    KeptLastGood { kept: Arc<Loaded>, problem: &'static str },
+    Bad { problem: &'static str },
+}
+
+/// A certificate that can be shown, and its validity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Loaded {
+    /// Chain and key.
+    pub certificate: Arc<Certificate>,
+    /// `notBefore` of the first certificate of the chain.
+    pub not_before: Timestamp,
+    /// `notAfter` of the first certificate of the chain.
+    pub not_after: Timestamp,
+}
+
+impl LoadedSecret {
+    /// The certificate to show: the present one, or the last good one.
+    pub(super) fn usable(&self) -> Option<&Arc<Loaded>> {
+        match &self.state {
+            State::Good(loaded) | State::KeptLastGood { kept: loaded, .. } => Some(loaded),
+            State::Bad { .. } => None,
+        }
+    }
+
+    /// What is wrong with the present version, to follow the Secret's name.
+    pub(super) fn problem(&self) -> Option<&'static str> {
+        match self.state {
+            State::Good(_) => None,
+            State::KeptLastGood { problem, .. } | State::Bad { problem } => Some(problem),
+        }
+    }
+}
+
+/// The Secret that a Distribution's viewers are to be shown; none without `viewerCertificate` and for one of
+/// another namespace, which is not served yet.
+pub(super) fn secret_of(distribution: &ObjectKey, spec: &DistributionSpec) -> Option<ObjectKey> {
+    let named = spec.viewer_certificate.as_ref()?;
+    let namespace = named.secret_namespace.as_ref().unwrap_or(&distribution.namespace);
+    (*namespace == distribution.namespace)
+        .then(|| ObjectKey::new(namespace.as_str(), named.secret_name.as_str()))
+}
+
+/// Reads the named Secrets, but those that are the very same as last time.
+///
+/// A Secret that turned bad keeps its last good certificate. One that was deleted does not: deleting it is how a
+/// certificate is taken out of service. One that can no longer be read counts as unchanged.
+pub(super) fn load(
+    named: &BTreeSet<ObjectKey>,
+    snapshot: &Snapshot,
+    last: &BTreeMap<ObjectKey, Arc<LoadedSecret>>,
+) -> BTreeMap<ObjectKey, Arc<LoadedSecret>> {
+    let load_one = |key: &ObjectKey| {
+        let last = last.get(key);
+        match (snapshot.secrets.get(key), last) {
+            (Some(secret), Some(last)) if Arc::ptr_eq(secret, &last.secret.0) => Some(Arc::clone(last)),
+            (Some(secret), _) => Some(Arc::new(read(secret, last.map(Arc::as_ref)))),
+            (None, Some(last)) if is_unreadable(key, snapshot) => Some(Arc::clone(last)),
+            (None, _) => None,
+        }
+    };
+    named.iter().filter_map(|key| Some((key.clone(), load_one(key)?))).collect()
+}
+
+fn is_unreadable(secret: &ObjectKey, snapshot: &Snapshot) -> bool {
+    let problems = &snapshot.problems;
+    problems.degraded.contains_key(&Kind::Secret)
+        || problems.undecodable.contains_key(&(Kind::Secret, secret.clone()))
+}
+
+fn read(secret: &Arc<Secret>, last: Option<&LoadedSecret>) -> LoadedSecret {
+    let state = match (parse(secret), last.and_then(LoadedSecret::usable)) {
+        (Ok(loaded), _) => State::Good(Arc::new(loaded)),
+        (Err(problem), Some(kept)) => State::KeptLastGood { kept: Arc::clone(kept), problem },
+        (Err(problem), None) => State::Bad { problem },
+    };
+    LoadedSecret { secret: Object(Arc::clone(secret)), state }
+}
+
+/// A certificate chain with its key, out of `tls.crt` and `tls.key`.
+fn parse(secret: &Secret) -> Result<Loaded, &'static str> {
+    if secret.type_.as_deref() != Some("kubernetes.io/tls") {
+        return Err("is not of type kubernetes.io/tls");
+    }
+    let data = |key| secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
+    let chain = data("tls.crt").ok_or("has no key tls.crt")?;
+    let key = data("tls.key").ok_or("has no key tls.key")?;
+
+    let chain = CertificateDer::pem_slice_iter(chain)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| "has a tls.crt that is not PEM")?;
+    let (names, not_before, not_after) = read_leaf(&chain)?;
+    let fingerprint = fingerprint(&chain);
+
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "has a tls.key without a private key in PEM")?;
+    let key = any_supported_type(&key)
+        .map_err(|_| "has a tls.key of a kind that is not supported; use RSA, ECDSA or Ed25519")?;
+    let key = CertifiedKey::new(chain, key);
+    key.keys_match().map_err(|_| "has a tls.key that does not match its tls.crt")?;
+
+    let certificate = Arc::new(Certificate { key: Arc::new(key), fingerprint, names });
+    Ok(Loaded { certificate, not_before, not_after })
+}
+
+fn read_leaf(chain: &[CertificateDer<'_>]) -> Result<(Vec<HostPattern>, Timestamp, Timestamp), &'static str> {
+    const BROKEN: &str = "has a tls.crt that is no X.509 certificate";
+    let leaf = chain.first().ok_or("has a tls.crt without a certificate in PEM")?;
+    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| BROKEN)?;
+    let validity = leaf.validity();
+    let time = |second| Timestamp::from_second(second).map_err(|_| BROKEN);
+    Ok((dns_names(&leaf)?, time(validity.not_before.timestamp())?, time(validity.not_after.timestamp())?))
+}
+
+/// The DNS names among the subject alternative names; the subject's common name does not count (RFC 9525
+/// section 2), and neither does what is no host name.
+fn dns_names(leaf: &X509Certificate<'_>) -> Result<Vec<HostPattern>, &'static str> {
+    let names = leaf.subject_alternative_name().map_err(|_| "has a tls.crt with unreadable names")?;
+    let general = names.iter().flat_map(|names| &names.value.general_names);
+    Ok(general
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => HostPattern::parse(name).ok(),
+            _ => None,
+        })
+        .collect())
+}
+
+/// SHA-256 over the chain, in hexadecimal.
+fn fingerprint(chain: &[CertificateDer<'_>]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    chain.iter().for_each(|certificate| context.update(certificate));
+    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,134 @@
+//! The endpoints of a Service port: pods' addresses out of EndpointSlices.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ServicePort;
+use k8s_openapi::api::discovery::v1::{EndpointConditions, EndpointSlice};
+
+use super::lookup::Object;
+use crate::table::origin::Endpoint;
+
+/// Which addresses endpoints may have.
+///
+/// Slices can be written by whoever may write in a namespace: without this rule they could point the proxy at
+/// itself or at the node's own services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointAddresses {
+    /// Neither loopback, link-local, unspecified nor multicast addresses, as the API server has it.
+    Cluster,
+    /// Loopback as well, for origins beside a proxy without a cluster.
+    Standalone,
+}
+
+impl EndpointAddresses {
+    fn allow(self, address: IpAddr) -> bool {
+        // `::ffff:127.0.0.1` reaches what `127.0.0.1` reaches.
+        let address = address.to_canonical();
+        let link_local = match address {
+            IpAddr::V4(v4) => v4.is_link_local(),
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        };
+        let loopback = address.is_loopback() && self == Self::Cluster;
+        !(link_local || loopback || address.is_unspecified() || address.is_multicast())
+    }
+}
+
+/// What slices say about one Service port.
+pub(super) struct Collected {
+    /// The endpoints that serve, each once, in the order of their addresses.
+    pub serving: Arc<[Endpoint]>,
+    /// The first address that may not be used.
+    pub refused: Option<IpAddr>,
+}
+
+/// Collects the ready endpoints of a port; where none is ready, those that still serve while they terminate, so
+/// that a rollout of a single pod loses no request (KEP-1669).
+pub(super) fn collect(
+    slices: &[Object<EndpointSlice>],
+    port: &ServicePort,
+    allowed: EndpointAddresses,
+) -> Collected {
+    let (mut ready, mut terminating) = (BTreeSet::new(), BTreeSet::new());
+    let mut refused = None;
+    for (availability, endpoint) in slices.iter().flat_map(|slice| endpoints_of(slice, port)) {
+        if !allowed.allow(endpoint.address.ip()) {
+            refused = refused.or(Some(endpoint.address.ip()));
+            continue;
+        }
+        match availability {
+            Availability::Ready => ready.insert(endpoint),
+            Availability::ServingUntilGone => terminating.insert(endpoint),
+            Availability::Unavailable => false,
+        };
+    }
+    let serving = if ready.is_empty() { terminating } else { ready };
+    Collected { serving: serving.into_iter().collect(), refused }
+}
+
+#[derive(Clone, Copy)]
+enum Availability {
+    Ready,
+    ServingUntilGone,
+    Unavailable,
+}
+
+/// What was not said counts as true for `ready`, as `ready` for `serving`, and as false for `terminating`
+/// (discovery.k8s.io/v1 EndpointConditions).
+fn availability(conditions: Option<&EndpointConditions>) -> Availability {
+    let said = |field: fn(&EndpointConditions) -> Option<bool>| conditions.and_then(field);
+    let ready = said(|conditions| conditions.ready).unwrap_or(true);
+    let serving = said(|conditions| conditions.serving).unwrap_or(ready);
+    let terminating = said(|conditions| conditions.terminating).unwrap_or(false);
+    match (ready, serving && terminating) {
+        (true, _) => Availability::Ready,
+        (false, true) => Availability::ServingUntilGone,
+        (false, false) => Availability::Unavailable,
+    }
+}
+
+/// Every endpoint of a slice that has the Service port: slices carry the pods' port under the port's name. An
+/// address of type FQDN is none.
+fn endpoints_of<'s>(
+    slice: &'s EndpointSlice,
+    port: &ServicePort,
+) -> impl Iterator<Item = (Availability, Endpoint)> + use<'s> {
+    let name = |name: Option<&String>| name.cloned().unwrap_or_default();
+    let wanted = name(port.name.as_ref());
+    let ports = slice.ports.iter().flatten().filter(move |port| name(port.name.as_ref()) == wanted);
+    ports.filter_map(|port| u16::try_from(port.port?).ok().filter(|port| *port > 0)).flat_map(|port| {
+        slice.endpoints.iter().flatten().flat_map(move |endpoint| {
+            let addresses = endpoint.addresses.iter().filter_map(|address| address.parse().ok());
+            let availability = availability(endpoint.conditions.as_ref());
+            addresses.map(move |ip| (availability, Endpoint { address: SocketAddr::new(ip, port) }))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_that_a_pod_can_have_are_allowed() {
+        use EndpointAddresses::{Cluster, Standalone};
+        let rows = [
+            ("10.0.0.1", true, true),
+            ("2001:db8::1", true, true),
+            ("127.0.0.1", false, true),
+            ("::1", false, true),
+            ("::ffff:127.0.0.1", false, true),
+            ("169.254.169.254", false, false),
+            ("fe80::1", false, false),
+            ("0.0.0.0", false, false),
+            ("::", false, false),
+            ("224.0.0.1", false, false),
+            ("ff02::1", false, false),
+        ];
+        for (address, in_cluster, standalone) in rows {
+            let ip = address.parse().unwrap();
+            assert_eq!((Cluster.allow(ip), Standalone.allow(ip)), (in_cluster, standalone), "{address}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Everything that the translation of one Distribution may look at.
+//!
+//! A unit gets these and nothing else, so comparing them tells whether it would come out the same: objects by
+//! identity, what was said about them by value.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+
+use super::aliases::Claim;
+use super::certificates::{self, LoadedSecret};
+use super::lookup::{Lookup, Object, nearest_in_namespace};
+use crate::api::Distribution;
+use crate::object::ObjectKey;
+use crate::snapshot::{Kind, Snapshot, Undecodable};
+
+/// The label by which an EndpointSlice names its Service.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// What one unit is made from.
+#[derive(PartialEq)]
+pub(super) struct Inputs {
+    /// The Distribution's name.
+    pub key: ObjectKey,
+    /// Its last version that decodes.
+    pub distribution: Object<Distribution>,
+    /// Its present version, where that does not decode.
+    pub undecodable: Option<Undecodable>,
+    /// What came of its aliases, in their order.
+    pub claims: Vec<Claim>,
+    /// The Services of its own namespace that its origins name.
+    pub backends: BTreeMap<String, Backend>,
+    /// The Secret of its `viewerCertificate`; none where there is nothing to look for.
+    pub certificate: Option<NamedSecret>,
+    /// Why EndpointSlices cannot be read.
+    pub slices_unreadable: Option<String>,
+}
+
+/// A Service and its EndpointSlices.
+#[derive(PartialEq)]
+pub(super) struct Backend {
+    /// The Service.
+    pub service: Lookup<Object<Service>>,
+    /// Its slices, in the order of their names.
+    pub slices: Vec<Object<EndpointSlice>>,
+}
+
+/// A Secret by name, and what it gave.
+#[derive(PartialEq)]
+pub(super) struct NamedSecret {
+    /// The Secret's name.
+    pub key: ObjectKey,
+    /// What it gave.
+    pub lookup: Lookup<Object<LoadedSecret>>,
+}
+
+/// What inputs are gathered from: the snapshot, and what was made of all of it together.
+pub(super) struct Cluster<'s> {
+    snapshot: &'s Snapshot,
+    claims: &'s BTreeMap<ObjectKey, Vec<Claim>>,
+    secrets: &'s BTreeMap<ObjectKey, Arc<LoadedSecret>>,
+    /// By namespace and Service.
+    slices: BTreeMap<(&'s str, &'s str), Vec<&'s Arc<EndpointSlice>>>,
+}
+
+impl<'s> Cluster<'s> {
+    /// Sorts the slices by Service.
+    pub(super) fn new(
+        snapshot: &'s Snapshot,
+        claims: &'s BTreeMap<ObjectKey, Vec<Claim>>,
+        secrets: &'s BTreeMap<ObjectKey, Arc<LoadedSecret>>,
+    ) -> Self {
+        let mut slices: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (key, slice) in &snapshot.endpoint_slices {
+            let labels = slice.metadata.labels.as_ref();
+            if let Some(service) = labels.and_then(|labels| labels.get(SERVICE_NAME)) {
+                slices.entry((key.namespace.as_str(), service.as_str())).or_default().push(slice);
+            }
+        }
+        Self { snapshot, claims, secrets, slices }
+    }
+
+    fn backend(&self, key: &ObjectKey) -> Backend {
+        let services = &self.snapshot.services;
+        let service = Lookup::of(key, services.get(key), Kind::Service, &self.snapshot.problems, || {
+            nearest_in_namespace(key, services)
+        });
+        let slices = self.slices.get(&(key.namespace.as_str(), key.name.as_str()));
+        let slices = slices.into_iter().flatten().map(|slice| Object(Arc::clone(slice))).collect();
+        Backend { service, slices }
+    }
+
+    fn secret(&self, key: ObjectKey) -> NamedSecret {
+        let loaded = self.secrets.get(&key);
+        let lookup = Lookup::of(&key, loaded, Kind::Secret, &self.snapshot.problems, || {
+            nearest_in_namespace(&key, &self.snapshot.secrets)
+        });
+        NamedSecret { key, lookup }
+    }
+}
+
+impl Inputs {
+    /// Gathers what the unit of `distribution` depends on.
+    pub(super) fn gather(key: &ObjectKey, distribution: &Arc<Distribution>, cluster: &Cluster<'_>) -> Self {
+        let spec = &distribution.spec;
+        let problems = &cluster.snapshot.problems;
+        let services = spec.origins.iter().map(|origin| &origin.service);
+        let own = services
+            .filter(|service| service.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace));
+        Self {
+            key: key.clone(),
+            distribution: Object(Arc::clone(distribution)),
+            undecodable: problems.undecodable.get(&(Kind::Distribution, key.clone())).cloned(),
+            claims: cluster.claims.get(key).cloned().unwrap_or_default(),
+            backends: own
+                .map(|service| {
+                    let backend = ObjectKey::new(key.namespace.as_str(), service.name.as_str());
+                    (service.name.clone(), cluster.backend(&backend))
+                })
+                .collect(),
+            certificate: certificates::secret_of(key, spec).map(|secret| cluster.secret(secret)),
+            slices_unreadable: problems.degraded.get(&Kind::EndpointSlice).cloned(),
+        }
+    }
+}

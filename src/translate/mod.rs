@@ -1,0 +1,160 @@
+//! From a snapshot to the routing table and the facts, as one pure and total function.
+//!
+//! It knows no clock, no I/O and no fleet; it cannot fail, since what is wrong becomes a [`Finding`] and costs
+//! exactly its own share. A Distribution is a *unit*: [`inputs`] gathers everything that one may look at, and a
+//! unit whose inputs are the very same objects as last time is reused.
+//! Start with [`translate`], then `unit`, which runs the passes over one Distribution.
+//!
+//! [`Finding`]: crate::conditions::facts::Finding
+
+mod aliases;
+mod behaviors;
+mod certificates;
+mod endpoints;
+mod inputs;
+mod lookup;
+mod memory;
+mod origins;
+mod ports;
+mod traffic;
+mod unit;
+mod unserved;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub use endpoints::EndpointAddresses;
+pub use memory::Memory;
+
+use crate::api::Distribution;
+use crate::conditions::facts::{DistributionFacts, Facts};
+use crate::object::ObjectKey;
+use crate::snapshot::{Kind, Snapshot};
+use crate::table::RoutingTable;
+use crate::table::certificate::Certificates;
+use crate::table::origin::Endpoints;
+use crate::table::{Hosts, route::Routes};
+use certificates::LoadedSecret;
+use inputs::{Cluster, Inputs};
+use unit::Unit;
+
+/// What a process decides about translation, the same for its whole life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The Secret for Distributions without `viewerCertificate` and for names that nobody owns.
+    pub default_certificate: Option<ObjectKey>,
+    /// Which addresses endpoints may have.
+    pub endpoint_addresses: EndpointAddresses,
+}
+
+/// What one translation gives.
+#[derive(Clone, Debug)]
+pub struct Translation {
+    /// What requests are served from. A part that did not change is the very same `Arc` as in the table before.
+    pub table: RoutingTable,
+    /// What was found about each Distribution.
+    pub facts: Facts,
+    /// What the next translation may reuse.
+    pub memory: Memory,
+    /// How many units were compiled and not reused.
+    pub rebuilt: usize,
+    /// What is wrong with the default certificate, which no Distribution's conditions could say.
+    pub default_certificate_problem: Option<String>,
+}
+
+/// Compiles a snapshot.
+///
+/// Equal arguments give an equal result. `memory` is that of the translation before, with the same options; from
+/// an empty one the result depends on nothing but the snapshot.
+pub fn translate(snapshot: &Snapshot, options: &Options, memory: Memory) -> Translation {
+    let claims = aliases::claim(&snapshot.distributions);
+    let secrets = certificates::load(&named_secrets(snapshot, options), snapshot, &memory.secrets);
+    let cluster = Cluster::new(snapshot, &claims, &secrets);
+
+    let mut rebuilt = 0;
+    let mut units = BTreeMap::new();
+    for (key, distribution) in &snapshot.distributions {
+        let inputs = Inputs::gather(key, distribution, &cluster);
+        let previous = memory.units.get(key);
+        let unit = match previous {
+            Some(unit) if unit.inputs == inputs => Arc::clone(unit),
+            _ => {
+                rebuilt += 1;
+                Arc::new(Unit::compile(inputs, options, previous.map(Arc::as_ref)))
+            }
+        };
+        units.insert(key.clone(), unit);
+    }
+
+    let default = options.default_certificate.as_ref().and_then(|key| secrets.get(key));
+    let table = assemble(&units, default.map(Arc::as_ref), &memory.table);
+    let facts = facts(snapshot, &units, &memory.facts);
+    let default_certificate_problem = default_certificate_problem(options, default.map(Arc::as_ref));
+    let memory = Memory { units, secrets, table: table.clone(), facts: facts.clone() };
+    Translation { table, facts, memory, rebuilt, default_certificate_problem }
+}
+
+/// The Secrets whose certificate somebody is to be shown.
+fn named_secrets(snapshot: &Snapshot, options: &Options) -> BTreeSet<ObjectKey> {
+    let of_distribution = |(key, distribution): (&ObjectKey, &Arc<Distribution>)| {
+        certificates::secret_of(key, &distribution.spec)
+    };
+    let named = snapshot.distributions.iter().filter_map(of_distribution);
+    named.chain(options.default_certificate.clone()).collect()
+}
+
+/// Puts the units' shares together, and keeps each part of the last table that is still right.
+fn assemble(
+    units: &BTreeMap<ObjectKey, Arc<Unit>>,
+    default: Option<&LoadedSecret>,
+    last: &RoutingTable,
+) -> RoutingTable {
+    let mut routes: BTreeMap<ObjectKey, Arc<Routes>> = BTreeMap::new();
+    let mut endpoints = Endpoints::default();
+    let default = default.and_then(LoadedSecret::usable);
+    let default = default.map(|usable| Arc::clone(&usable.certificate));
+    let mut certificates = Certificates { default, ..Certificates::default() };
+    // A Distribution that holds no alias is never asked for.
+    for (key, unit) in units.iter().filter(|(_, unit)| !unit.routes.aliases.is_empty()) {
+        routes.insert(key.clone(), Arc::clone(&unit.routes));
+        endpoints.0.extend(unit.endpoints.clone());
+        certificates.by_distribution.extend(unit.certificate.clone().map(|own| (key.clone(), own)));
+    }
+    RoutingTable {
+        hosts: unless_equal(Hosts::new(routes), &last.hosts),
+        endpoints: unless_equal(endpoints, &last.endpoints),
+        certificates: unless_equal(certificates, &last.certificates),
+    }
+}
+
+/// The facts of the units, and of objects that never decoded: those have a status, too.
+fn facts(snapshot: &Snapshot, units: &BTreeMap<ObjectKey, Arc<Unit>>, last: &Facts) -> Facts {
+    let mut facts: BTreeMap<ObjectKey, Arc<DistributionFacts>> =
+        units.iter().map(|(key, unit)| (key.clone(), Arc::clone(&unit.facts))).collect();
+    for ((kind, key), problem) in &snapshot.problems.undecodable {
+        if *kind == Kind::Distribution && !facts.contains_key(key) {
+            let unread = unit::facts_of_unread(problem);
+            let kept = last.0.get(key).filter(|last| ***last == unread).cloned();
+            facts.insert(key.clone(), kept.unwrap_or_else(|| Arc::new(unread)));
+        }
+    }
+    Facts(facts)
+}
+
+fn default_certificate_problem(options: &Options, loaded: Option<&LoadedSecret>) -> Option<String> {
+    let key = options.default_certificate.as_ref()?;
+    let consequence = "TLS is refused for Distributions without viewerCertificate and for unknown names";
+    match loaded {
+        None => Some(format!("default certificate: Secret {key} not found; {consequence}")),
+        Some(loaded) => {
+            let problem = loaded.problem()?;
+            let meanwhile = loaded.usable().map_or(consequence, |_| "its last good version is still shown");
+            Some(format!("default certificate: Secret {key} {problem}; {meanwhile}"))
+        }
+    }
+}
+
+/// The last value where it is equal, so that whoever compares by pointer sees that nothing changed.
+fn unless_equal<T: PartialEq>(value: T, last: &Arc<T>) -> Arc<T> {
+    if value == **last { Arc::clone(last) } else { Arc::new(value) }
+}

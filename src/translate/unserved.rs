@@ -1,0 +1,183 @@
+//! The fields of the API that this version does not serve yet.
+//!
+//! Every struct is taken apart field by field, so a new field of the API does not compile before it is decided
+//! about here: nothing is silently ignored. A field at its default is always served.
+//!
+//! What becomes of traffic depends on what a field is for (`docs/decisions/0003-unserved-fields.md`): what keeps
+//! something out or protects an origin is withheld, since serving it without would be serving it open; what only
+//! makes things better is served without.
+
+use crate::api::{
+    Behavior, DistributionSpec, HttpVersion, LoadBalancing, OnOriginTerminating, Origin,
+    OriginProtocolPolicy, OriginTls, OutlierDetection, ResponseHeadersPolicy, SourceRanges,
+    ViewerCertificate, WebSocket, WebSocketLimits,
+};
+
+/// A field that is set, not at its default, and not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unserved {
+    /// Its path below what was looked at.
+    pub field: String,
+    /// What becomes of what carries it.
+    pub effect: Effect,
+}
+
+/// What becomes of what carries an unserved field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It is not served at all.
+    Withheld,
+    /// It is served as if the field were absent.
+    ServedWithout,
+}
+
+/// Of the fields that concern a whole Distribution.
+pub(super) fn of_distribution(spec: &DistributionSpec, namespace: &str) -> Vec<Unserved> {
+    let DistributionSpec {
+        class_name: _,
+        enabled: _,
+        comment: _,
+        aliases: _,
+        delegate_aliases_to,
+        default_root_object: _,
+        http_version: _,
+        viewer_certificate,
+        viewer_mtls,
+        origins: _,
+        origin_groups,
+        cache_behaviors: _,
+        default_cache_behavior: _,
+        custom_error_responses,
+    } = spec;
+    let mut found = Found::default();
+    found.withheld("viewerMtls", viewer_mtls.is_some());
+    // Not delegating is the closed side.
+    found.served_without("delegateAliasesTo", !delegate_aliases_to.is_empty());
+    // A behavior that targets a group has a target that is not there.
+    found.served_without("originGroups", !origin_groups.is_empty());
+    found.served_without("customErrorResponses", !custom_error_responses.is_empty());
+    if let Some(certificate) = viewer_certificate {
+        of_certificate(certificate, namespace, &mut found);
+    }
+    found.0
+}
+
+fn of_certificate(certificate: &ViewerCertificate, namespace: &str, found: &mut Found) {
+    let ViewerCertificate {
+        secret_name: _,
+        secret_namespace,
+        additional_secret_names,
+        minimum_protocol_version,
+    } = certificate;
+    // Without its certificate TLS is refused.
+    let foreign = secret_namespace.as_ref().is_some_and(|named| named != namespace);
+    found.served_without("viewerCertificate.secretNamespace", foreign);
+    found.served_without("viewerCertificate.additionalSecretNames", !additional_secret_names.is_empty());
+    found.withheld("viewerCertificate.minimumProtocolVersion", minimum_protocol_version != "TLSv1.2_2021");
+}
+
+/// Of an origin's fields.
+pub(super) fn of_origin(origin: &Origin, namespace: &str) -> Vec<Unserved> {
+    let Origin {
+        id: _,
+        service,
+        http_port: _,
+        https_port,
+        origin_protocol_policy,
+        origin_path: _,
+        host_header: _,
+        custom_headers,
+        connection_attempts: _,
+        connection_timeout: _,
+        origin_read_timeout: _,
+        response_idle_timeout: _,
+        origin_keepalive_timeout: _,
+        response_completion_timeout,
+        http_version,
+        origin_tls,
+        load_balancing,
+        outlier_detection,
+        max_connections_per_endpoint,
+    } = origin;
+    let mut found = Found::default();
+    found.withheld("service.namespace", service.namespace.as_ref().is_some_and(|named| named != namespace));
+    let tls = origin_protocol_policy.is_some_and(|policy| policy != OriginProtocolPolicy::HttpOnly);
+    found.withheld("originProtocolPolicy", tls);
+    for header in custom_headers.iter().filter(|header| header.value_from.is_some()) {
+        found.withheld(format!("customHeaders[{:?}].valueFrom", header.name), true);
+    }
+    found.withheld("responseCompletionTimeout", response_completion_timeout.is_some());
+    found.withheld("httpVersion", *http_version == Some(HttpVersion::Http2));
+    found.withheld("originTls", *origin_tls != OriginTls::default());
+    found.withheld("maxConnectionsPerEndpoint", max_connections_per_endpoint.is_some());
+    found.served_without("httpsPort", https_port.is_some());
+    found.served_without("loadBalancing", *load_balancing != LoadBalancing::default());
+    found.served_without("outlierDetection", *outlier_detection != OutlierDetection::default());
+    found.0
+}
+
+/// Of a behavior's fields.
+pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
+    let Behavior {
+        target_origin_id: _,
+        viewer_protocol_policy: _,
+        allowed_methods: _,
+        max_request_body_bytes,
+        compress,
+        response_headers_policy,
+        source_ranges,
+        web_socket,
+    } = behavior;
+    let mut found = Found::default();
+    found.withheld("sourceRanges", *source_ranges != SourceRanges::default());
+    found.withheld("maxRequestBodyBytes", max_request_body_bytes.is_some());
+    // It may take out what viewers must not see, or tell browsers what they must not do.
+    found.withheld("responseHeadersPolicy", *response_headers_policy != ResponseHeadersPolicy::default());
+    found.served_without("compress", *compress);
+    of_web_socket(web_socket, &mut found);
+    found.0
+}
+
+fn of_web_socket(web_socket: &WebSocket, found: &mut Found) {
+    let WebSocket {
+        enabled: _,
+        idle_timeout: _,
+        max_duration,
+        max_duration_jitter_percent,
+        ping_interval,
+        allowed_origins,
+        limits,
+        on_origin_terminating,
+        rebalance,
+    } = web_socket;
+    let jitter = WebSocket::default().max_duration_jitter_percent;
+    found.withheld("webSocket.allowedOrigins", !allowed_origins.is_empty());
+    found.withheld("webSocket.limits", *limits != WebSocketLimits::default());
+    found.withheld("webSocket.maxDuration", max_duration.is_some());
+    found.served_without("webSocket.maxDurationJitterPercent", *max_duration_jitter_percent != jitter);
+    found.served_without("webSocket.pingInterval", ping_interval.is_some());
+    found.served_without(
+        "webSocket.onOriginTerminating",
+        *on_origin_terminating != OnOriginTerminating::default(),
+    );
+    found.served_without("webSocket.rebalance", rebalance.is_some());
+}
+
+#[derive(Default)]
+struct Found(Vec<Unserved>);
+
+impl Found {
+    fn withheld(&mut self, field: impl Into<String>, set: bool) {
+        self.push(field.into(), set, Effect::Withheld);
+    }
+
+    fn served_without(&mut self, field: impl Into<String>, set: bool) {
+        self.push(field.into(), set, Effect::ServedWithout);
+    }
+
+    fn push(&mut self, field: String, set: bool, effect: Effect) {
+        if set {
+            self.0.push(Unserved { field, effect });
+        }
+    }
+}
