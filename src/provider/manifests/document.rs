@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::schema::{self, Flaw, nearest};
 use super::yaml::{self, Content, Node, Position};
-use crate::api::{Distribution, DistributionSpec, DistributionStatus};
+use crate::api::{self, Distribution, DistributionSpec, DistributionStatus, Violation};
 use crate::object::ObjectKey;
 use crate::snapshot::Kind;
 
@@ -180,8 +180,14 @@ fn is_name(text: &str) -> bool {
         && text.bytes().last().is_some_and(plain)
 }
 
+/// A Distribution that the API server would accept, too: all its rules hold.
 fn distribution(node: &Node, value: Value) -> Result<Distribution, Vec<Flaw>> {
-    decode(node, value)
+    let violations = api::validate_object(&value);
+    if violations.is_empty() {
+        return decode(node, value);
+    }
+    let flaw = |Violation { field, message }| Flaw { position: node.locate(&field), field, message };
+    Err(violations.into_iter().map(flaw).collect())
 }
 
 fn decode<T: DeserializeOwned>(node: &Node, value: Value) -> Result<T, Vec<Flaw>> {

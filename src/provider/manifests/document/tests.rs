@@ -86,6 +86,17 @@ fn what_only_the_type_knows_is_told_with_its_place() {
 }
 
 #[test]
+fn what_the_rules_of_the_api_refuse_is_told_with_its_place() {
+    let told = flaws(&DISTRIBUTION.replace("targetOriginId: app", "targetOriginId: ap"));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("10:26 spec.defaultCacheBehavior.targetOriginId: "), "{told:?}");
+    let told =
+        flaws(&DISTRIBUTION.replace("  defaultCache", "    - {id: app, service: {name: b}}\n  defaultCache"));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("10:7 spec.origins[1]: "), "{told:?}");
+}
+
+#[test]
 fn foreign_kinds_are_as_strict() {
     let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  ports:\n    - {port: 80, targetPrt: 8080}\n";
     assert_eq!(
