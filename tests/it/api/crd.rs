@@ -1,17 +1,19 @@
-//! The CustomResourceDefinition that is kept in the repository.
+//! The CustomResourceDefinition that is kept in the repository, and the chart's copy of it.
 
+use std::path::Path;
 use std::{env, fs};
 
 use tidegate::api::crd_yaml;
 
-const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/distributions.yaml");
-
 #[test]
-fn the_kept_crd_is_the_generated_one() {
+fn the_kept_definitions_are_the_generated_one() {
     let generated = crd_yaml().unwrap();
-    if env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(KEPT, &generated).unwrap();
+    for kept in ["crds/distributions.yaml", "charts/tidegate/files/distributions.yaml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(kept);
+        if env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&path, &generated).unwrap();
+        }
+        let kept_text = fs::read_to_string(&path).unwrap_or_default();
+        assert!(kept_text == generated, "{kept} has drifted; run `make crd`");
     }
-    let kept = fs::read_to_string(KEPT).unwrap_or_default();
-    assert!(kept == generated, "crds/distributions.yaml has drifted; run the tests with UPDATE_GOLDEN=1");
 }

@@ -2,4 +2,5 @@
 
 mod crd;
 mod defaults;
+pub(crate) mod maximal;
 pub(crate) mod refusals;

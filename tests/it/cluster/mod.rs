@@ -6,5 +6,6 @@
 //! Start at `harness`.
 
 mod addresses;
+mod admission;
 mod harness;
 mod permissions;
