@@ -6,3 +6,4 @@ mod api;
 mod cli;
 mod cluster;
 mod manifests;
+mod tidy;
