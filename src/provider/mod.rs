@@ -25,3 +25,19 @@ pub struct Change {
     /// When it was seen, for the time from event to publish.
     pub at: Instant,
 }
+
+/// Which Distributions are ours.
+#[derive(Clone, Debug)]
+pub struct Class {
+    /// The class that we serve.
+    pub name: String,
+    /// Whether we also serve Distributions that name no class.
+    pub default: bool,
+}
+
+impl Class {
+    /// Whether a Distribution with this `spec.className` is ours.
+    pub fn owns(&self, class_name: Option<&str>) -> bool {
+        class_name.map_or(self.default, |name| name == self.name)
+    }
+}
