@@ -11,6 +11,7 @@ use super::document::{Document, Identity, Object};
 use super::schema::Flaw;
 use super::yaml::Position;
 use crate::object::ObjectKey;
+use crate::provider::Class;
 use crate::snapshot::{FileProblem, Snapshot};
 
 /// What is known of each file: its documents, or why it could not be read.
@@ -45,12 +46,13 @@ impl Catalog {
         self.objects.len()
     }
 
-    /// The objects and problems as translation sees them.
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    /// The objects and problems as translation sees them: of the Distributions those of our class.
+    pub(crate) fn snapshot(&self, class: &Class) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for ((_, key), object) in &self.objects {
             let key: ObjectKey = key.clone();
             match object {
+                Object::Distribution(it) if !class.owns(it.spec.class_name.as_deref()) => {}
                 Object::Distribution(it) => drop(snapshot.distributions.insert(key, it.clone())),
                 Object::Service(it) => drop(snapshot.services.insert(key, it.clone())),
                 Object::EndpointSlice(it) => drop(snapshot.endpoint_slices.insert(key, it.clone())),

@@ -21,7 +21,7 @@ use tokio::sync::watch::{self as signal, Receiver};
 use tokio::time::Instant;
 
 use self::watch::Watch;
-use super::{Change, Provider};
+use super::{Change, Class, Provider};
 use crate::snapshot::Snapshot;
 
 /// The provider that reads files. Dropping it ends its thread.
@@ -50,11 +50,12 @@ pub enum OpenError {
 }
 
 impl Manifests {
-    /// Reads and watches these files and folders from now on; returns at once, the first snapshot follows.
+    /// Reads and watches these files and folders from now on, for the Distributions of `class`; returns at once, the
+    /// first snapshot follows.
     ///
     /// # Errors
     /// A path that does not exist. What the files say is never an error here, but a problem in the snapshot.
-    pub fn open(paths: Vec<PathBuf>) -> Result<Self, OpenError> {
+    pub fn open(paths: Vec<PathBuf>, class: Class) -> Result<Self, OpenError> {
         for path in &paths {
             std::fs::metadata(path).map_err(|source| OpenError::Path { path: path.clone(), source })?;
         }
@@ -67,7 +68,7 @@ impl Manifests {
                 changed.send_replace(Change { at });
             }
         };
-        let watch = Watch::start(paths, publish).map_err(OpenError::Thread)?;
+        let watch = Watch::start(paths, class, publish).map_err(OpenError::Thread)?;
         Ok(Self { changes, newest, _watch: watch })
     }
 }

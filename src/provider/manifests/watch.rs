@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::catalog::{Catalog, Files};
 use super::document::{Document, parse};
 use super::folder::{Listing, list};
+use crate::provider::Class;
 use crate::snapshot::{FileProblem, Snapshot};
 
 /// How often the stamps are looked at.
@@ -41,6 +42,7 @@ impl Watch {
     /// change was seen.
     pub(crate) fn start(
         paths: Vec<PathBuf>,
+        class: Class,
         publish: impl FnMut(Snapshot, Instant) + Send + 'static,
     ) -> io::Result<Self> {
         let interest = Arc::new(());
@@ -49,7 +51,7 @@ impl Watch {
             // One waiting wake says all: whoever finds the queue full has been heard.
             let (wake, woken) = mpsc::sync_channel(1);
             let _notifications = notifications(&paths, wake);
-            follow(&paths, &woken, &interested, publish);
+            follow(State::new(paths, class), &woken, &interested, publish);
         })?;
         Ok(Self { _interest: interest })
     }
@@ -88,16 +90,15 @@ fn parent(path: &Path) -> &Path {
 
 /// Reads whenever something changed, until nobody is interested any more.
 fn follow(
-    paths: &[PathBuf],
+    mut state: State,
     woken: &Receiver<Wake>,
     interested: &Weak<()>,
     mut publish: impl FnMut(Snapshot, Instant),
 ) {
-    let mut state = State::default();
     let mut seen = Instant::now();
     let mut why = Why::Told;
     while interested.strong_count() > 0 {
-        if let Some(snapshot) = state.look(paths, why) {
+        if let Some(snapshot) = state.look(why) {
             publish(snapshot, seen);
         }
         why = match woken.recv_timeout(LOOK) {
@@ -131,9 +132,10 @@ enum Why {
     Routine,
 }
 
-/// What was read last.
-#[derive(Default)]
+/// What is read, and what was read last.
 struct State {
+    paths: Vec<PathBuf>,
+    class: Class,
     listing: Option<Listing>,
     contents: BTreeMap<PathBuf, (Vec<u8>, Arc<[Document]>)>,
     files: Files,
@@ -141,9 +143,14 @@ struct State {
 }
 
 impl State {
+    fn new(paths: Vec<PathBuf>, class: Class) -> Self {
+        let (contents, files, catalog) = Default::default();
+        Self { paths, class, listing: None, contents, files, catalog }
+    }
+
     /// The snapshot of what stands on the disk now, where anything changed since the last look.
-    fn look(&mut self, paths: &[PathBuf], why: Why) -> Option<Snapshot> {
-        let listing = list(paths);
+    fn look(&mut self, why: Why) -> Option<Snapshot> {
+        let listing = list(&self.paths);
         if why == Why::Routine && self.listing.as_ref() == Some(&listing) {
             return None;
         }
@@ -156,7 +163,7 @@ impl State {
         report(self.catalog.problems(), next.problems());
         tracing::info!(objects = next.len(), problems = next.problems().len(), "manifests read");
         (self.catalog, self.files) = (next, files);
-        Some(self.catalog.snapshot())
+        Some(self.catalog.snapshot(&self.class))
     }
 
     /// Reads what is listed, and parses what is not byte for byte as before.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use tempfile::TempDir;
-use tidegate::provider::Provider;
 use tidegate::provider::manifests::Manifests;
+use tidegate::provider::{Class, Provider};
 use tidegate::snapshot::Snapshot;
 use tokio::time::timeout;
 
@@ -49,8 +49,12 @@ async fn wait_until_served(provider: &Manifests, expected: &[&str]) -> Snapshot 
     wait_for(provider, &format!("{expected:?}"), |snapshot| served(snapshot) == expected).await
 }
 
+fn class() -> Class {
+    Class { name: "tidegate".to_owned(), default: true }
+}
+
 fn open(path: &Path) -> Manifests {
-    Manifests::open(vec![path.to_owned()]).expect("the path exists")
+    Manifests::open(vec![path.to_owned()], class()).expect("the path exists")
 }
 
 fn folder() -> TempDir {
@@ -154,7 +158,7 @@ async fn a_folder_that_goes_away_keeps_what_it_said() {
 
 #[test]
 fn a_path_that_does_not_exist_is_refused_in_one_sentence() {
-    let error = Manifests::open(vec!["/nonexistent/site.yaml".into()]).expect_err("nothing there");
+    let error = Manifests::open(vec!["/nonexistent/site.yaml".into()], class()).expect_err("nothing there");
     assert_eq!(
         error.to_string(),
         "--manifests /nonexistent/site.yaml: No such file or directory (os error 2); \

@@ -13,9 +13,13 @@ fn files(texts: &[(&str, &str)]) -> Files {
     texts.iter().map(parsed).collect()
 }
 
+fn class() -> Class {
+    Class { name: "tidegate".to_owned(), default: true }
+}
+
 /// `name=text` of each Secret.
 fn served(catalog: &Catalog) -> Vec<String> {
-    let snapshot = catalog.snapshot();
+    let snapshot = catalog.snapshot(&class());
     let told = |(key, secret): (&ObjectKey, &Arc<k8s_openapi::api::core::v1::Secret>)| {
         let text = &secret.data.as_ref().expect("data")["a"].0;
         format!("{}={}", key.name, String::from_utf8_lossy(text))
@@ -102,4 +106,24 @@ fn what_did_not_change_keeps_its_pointer() {
     };
     assert!(same("two"));
     assert!(!same("one"));
+}
+
+#[test]
+fn distributions_of_another_class_are_not_in_the_snapshot() {
+    let distribution = |name: &str, class: &str| {
+        format!(
+            "apiVersion: tidegate.io/v1alpha1\nkind: Distribution\nmetadata: {{name: {name}}}\nspec: {{{class} \
+             origins: [{{id: a, service: {{name: a}}}}], defaultCacheBehavior: {{targetOriginId: a}}}}\n---\n"
+        )
+    };
+    let text = distribution("none", "")
+        + &distribution("ours", "className: tidegate,")
+        + &distribution("other", "className: other,");
+    let catalog = Catalog::default().next(&files(&[("a", &text)]));
+    assert_eq!(catalog.problems(), []);
+    let names = |class: &Class| -> Vec<String> {
+        catalog.snapshot(class).distributions.keys().map(|key| key.name.clone()).collect()
+    };
+    assert_eq!(names(&class()), ["none", "ours"]);
+    assert_eq!(names(&Class { default: false, ..class() }), ["ours"]);
 }
