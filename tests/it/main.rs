@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod api;
+mod chart;
 mod cli;
 mod cluster;
 mod manifests;

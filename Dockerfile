@@ -1,0 +1,20 @@
+# syntax=docker/dockerfile:1
+# One binary in an image without a shell, as a user without rights. Built with nothing but Docker:
+#
+#     docker build --tag localhost/tidegate:0.1.0 .
+
+FROM docker.io/library/rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+# Both folders outlive the build, so that the next one compiles what has changed.
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    cargo build --locked --release --bin tidegate && cp target/release/tidegate /tidegate
+
+# glibc and the certificates of public authorities, no shell and no package manager.
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /tidegate /usr/bin/tidegate
+# By number, so that Kubernetes can tell that it is not root.
+USER 65532:65532
+EXPOSE 8080 8443 9090
+ENTRYPOINT ["/usr/bin/tidegate"]
+CMD ["serve"]
