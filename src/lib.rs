@@ -11,6 +11,7 @@ pub mod dataplane;
 pub mod drain;
 pub mod object;
 pub mod provider;
+pub mod reconcile;
 pub mod settings;
 pub mod snapshot;
 pub mod table;

@@ -4,7 +4,11 @@ use std::process::{Command, Output};
 
 /// Runs `tidegate` with these arguments and a clean environment.
 fn tidegate(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tidegate")).args(arguments).env_clear().output().expect("the binary starts")
+    Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(arguments)
+        .env_clear()
+        .output()
+        .expect("the binary starts")
 }
 
 fn stderr(output: &Output) -> String {
