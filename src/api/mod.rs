@@ -5,6 +5,8 @@
 //! Unknown fields are ignored on decoding, so that an older binary can still serve a newer object.
 //!
 //! Start with [`DistributionSpec`], then [`Origin`] and [`Behavior`].
+//! What may stand in a field is in `form` (one text) and `rules` (several); [`crd()`] puts both into the schema, and
+//! [`validate`] asks them without an API server.
 
 mod behavior;
 mod crd;
@@ -22,7 +24,6 @@ mod rule;
 mod rules;
 mod schema;
 mod status;
-mod unknown;
 mod validate;
 mod viewer;
 mod websocket;
@@ -51,7 +52,6 @@ pub use status::{
     AliasState, AliasStatus, CertificateStatus, DistributionState, DistributionStatus, LoadBalancerIngress,
     LoadBalancerStatus, OriginState, OriginStatus,
 };
-pub use unknown::{UnknownField, unknown_fields};
-pub use validate::{unknown_fields_of_object, validate, validate_object, without_nulls};
+pub use validate::{validate, validate_object};
 pub use viewer::{HttpVersion, MtlsMode, ViewerCertificate, ViewerMtls};
 pub use websocket::{OnOriginTerminating, Rebalance, WebSocket, WebSocketLimits};

@@ -88,6 +88,9 @@ impl Walk<'_> {
     }
 
     fn number(&mut self, schema: &Value, path: &str, value: &Value) {
+        if let Some(format) = schema["format"].as_str().filter(|format| !fits(value, format)) {
+            return self.say(path, format!("must be of type integer with format {format}"));
+        }
         let Some(number) = value.as_f64() else { return };
         if let Some(least) = schema["minimum"].as_f64().filter(|least| number < *least) {
             self.say(path, format!("should be greater than or equal to {least}"));
@@ -148,7 +151,7 @@ impl Vocabulary {
 }
 
 /// A field's path within the object at `path`.
-pub(super) fn join(path: &str, name: &str) -> String {
+fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
@@ -190,6 +193,15 @@ fn is_of_type(value: &Value, expected: &str) -> bool {
     })
 }
 
+/// Whether a number is within the bounds of its format; without it, a value of Rust could not hold it.
+fn fits(value: &Value, format: &str) -> bool {
+    match format {
+        "int32" => value.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
+        "int64" => value.is_i64(),
+        _ => true,
+    }
+}
+
 fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -199,5 +211,53 @@ fn type_of(value: &Value) -> &'static str {
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(schema: &Value, value: &Value) -> Vec<String> {
+        let vocabulary = Vocabulary { rules: BTreeMap::new(), patterns: BTreeMap::new() };
+        check(&vocabulary, schema, "", value).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_number_that_its_format_cannot_hold_is_refused() {
+        let schema = json!({"properties": {
+            "short": {"type": "integer", "format": "int32"},
+            "long": {"type": "integer", "format": "int64"},
+        }});
+        assert!(found(&schema, &json!({"short": i32::MAX, "long": i64::MAX})).is_empty());
+        assert_eq!(
+            found(&schema, &json!({"short": 1_i64 << 31, "long": 1_u64 << 63})),
+            [
+                "long: must be of type integer with format int64",
+                "short: must be of type integer with format int32"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_not_looked_into() {
+        let schema =
+            json!({"properties": {"list": {"type": "array", "minItems": 1, "items": {"type": "string"}}}});
+        assert_eq!(found(&schema, &json!({"list": {}})), ["list: must be of type array: \"object\""]);
+        assert_eq!(found(&schema, &json!({"list": [1]})), ["list[0]: must be of type string: \"integer\""]);
+    }
+
+    #[test]
+    fn a_null_is_an_absent_field_but_not_an_absent_item() {
+        let schema = json!({"required": ["a"], "properties": {
+            "a": {"type": "string"}, "b": {"type": "array", "items": {"type": "string"}},
+        }});
+        assert_eq!(found(&schema, &json!({"a": null, "b": null})), ["a: Required value"]);
+        assert_eq!(
+            found(&schema, &json!({"a": "", "b": [null]})),
+            ["b[0]: must be of type string: \"null\""]
+        );
     }
 }

@@ -9,7 +9,6 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::schema::{Violation, Vocabulary, check};
-use super::unknown::{UnknownField, unknown_fields};
 use super::{DistributionSpec, crd, form, rules};
 
 /// Everything about a spec that its schema or one of its rules refuses; empty for a good one.
@@ -22,33 +21,10 @@ pub fn validate(spec: &DistributionSpec) -> Vec<Violation> {
 
 /// Everything about a document that the schema of Distributions or one of its rules refuses; empty for a good one.
 ///
-/// A document that is refused may not decode; one that is not refused does, [`without_nulls`].
+/// An explicit null counts as an absent field, as it does for the API server.
+/// A document that is refused may not decode; one that is not refused does, but for its nulls.
 pub fn validate_object(distribution: &Value) -> Vec<Violation> {
     check(&VOCABULARY, &SCHEMA, "", distribution)
-}
-
-/// The document without its explicit nulls, as the API server stores it: a null says that a field is absent.
-///
-/// A document that [`validate_object`] accepts decodes after this.
-pub fn without_nulls(mut document: Value) -> Value {
-    drop_nulls(&mut document);
-    document
-}
-
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, value| !value.is_null());
-            fields.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        _ => {}
-    }
-}
-
-/// The fields of a document that no Distribution has.
-pub fn unknown_fields_of_object(distribution: &Value) -> Vec<UnknownField> {
-    unknown_fields(&SCHEMA, distribution)
 }
 
 /// The schema of a Distribution.
