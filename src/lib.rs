@@ -4,6 +4,7 @@
 //! that table. `ARCHITECTURE.md` draws the map; follow a change through [`snapshot`], [`translate`] and [`table`],
 //! and a request through `dataplane::exchange`.
 
+pub mod admin;
 pub mod api;
 pub mod cli;
 pub mod conditions;

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod admin;
 mod api;
 mod chart;
 mod cli;

@@ -35,6 +35,8 @@ const ROOMS: &[Room] = &[
 const ARROWS: &[(&str, &str)] = &[
     // The log's and the access log's choices are typed where they are made.
     ("settings", "telemetry"),
+    // The seam is a trait, and the loop takes whatever implements it.
+    ("reconcile", "provider"),
 ];
 
 /// Who may use a crate, or a part of one; tests at the foot of a module may use anything.

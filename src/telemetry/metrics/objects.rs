@@ -2,6 +2,7 @@
 //!
 //! The value is replaced with every round, so series of objects that are gone go with it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub struct Objects {
     /// Distribution, condition type and status (`True`, `False`, `Unknown`).
     pub conditions: Vec<(ObjectKey, String, String)>,
     /// The Secret of each certificate in use, and the end of its validity in seconds since 1970.
-    pub certificates: Vec<(ObjectKey, f64)>,
+    pub certificates: BTreeMap<ObjectKey, f64>,
     /// Distribution, origin and the number of its endpoints that serve.
     pub endpoints: Vec<(ObjectKey, String, usize)>,
     /// Objects whose newest version does not decode, by kind; the last good one is served.
@@ -71,7 +72,7 @@ impl Collector for LastObjects {
 }
 
 fn states(encoder: &mut DescriptorEncoder<'_>, objects: &Objects) -> fmt::Result {
-    let mut counts = std::collections::BTreeMap::<&str, u32>::new();
+    let mut counts = BTreeMap::<&str, u32>::new();
     for (_, state) in &objects.states {
         *counts.entry(state).or_default() += 1;
     }

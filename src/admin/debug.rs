@@ -1,0 +1,95 @@
+//! The debug pages: the live table, and what is said about every Distribution.
+
+use std::path::Path;
+
+use http::StatusCode;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde::Serialize;
+
+use super::judgements::{Judged, Judgements};
+use super::{Page, page, text};
+use crate::api::DistributionState;
+use crate::object::ObjectKey;
+use crate::snapshot::FileProblem;
+
+/// The live table, its secrets redacted.
+pub(super) fn table(judgements: &Option<Judgements>) -> Page {
+    judgements.as_ref().map_or_else(nothing_yet, |judgements| json(&judgements.found.table.dump()))
+}
+
+/// Every Distribution's conditions, and what could not be read.
+pub(super) fn status(judgements: &Option<Judgements>) -> Page {
+    let Some(judgements) = judgements else { return nothing_yet() };
+    let problems = &judgements.found.snapshot.problems;
+    let degraded = problems.degraded.iter();
+    json(&Status {
+        distributions: judgements.distributions.iter().map(distribution).collect(),
+        files: problems.files.iter().map(file).collect(),
+        kinds: degraded.map(|(kind, message)| DegradedKind { kind: kind.as_str(), message }).collect(),
+    })
+}
+
+#[derive(Serialize)]
+struct Status<'j> {
+    distributions: Vec<Distribution<'j>>,
+    /// Documents that do not parse.
+    files: Vec<File<'j>>,
+    /// Kinds that cannot be listed or watched.
+    kinds: Vec<DegradedKind<'j>>,
+}
+
+#[derive(Serialize)]
+struct Distribution<'j> {
+    namespace: &'j str,
+    name: &'j str,
+    generation: i64,
+    state: Option<DistributionState>,
+    conditions: &'j [Condition],
+    /// What is odd but works. Scripts rely on the field, and nothing looks for such yet.
+    warnings: [&'static str; 0],
+}
+
+#[derive(Serialize)]
+struct File<'j> {
+    path: &'j Path,
+    line: u64,
+    column: u64,
+    field: &'j str,
+    message: &'j str,
+}
+
+#[derive(Serialize)]
+struct DegradedKind<'j> {
+    kind: &'static str,
+    message: &'j str,
+}
+
+fn distribution<'j>((key, judged): (&'j ObjectKey, &'j Judged)) -> Distribution<'j> {
+    Distribution {
+        namespace: &key.namespace,
+        name: &key.name,
+        generation: judged.facts.generation,
+        state: judged.status.state,
+        conditions: &judged.status.conditions,
+        warnings: [],
+    }
+}
+
+fn file(problem: &FileProblem) -> File<'_> {
+    let FileProblem { path, line, column, field, message } = problem;
+    File { path, line: *line, column: *column, field, message }
+}
+
+fn nothing_yet() -> Page {
+    text(StatusCode::SERVICE_UNAVAILABLE, "no complete table yet\n")
+}
+
+fn json(value: &impl Serialize) -> Page {
+    match serde_json::to_vec_pretty(value) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            page(StatusCode::OK, "application/json", body)
+        }
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}

@@ -1,0 +1,185 @@
+//! What is said about every Distribution right now: on `/debug/status`, in the metrics and in the log.
+//!
+//! In a cluster the status writer says the same to the API server; without one this is all there is. One log
+//! line tells of each change of state, none of a round that changed nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use tokio::sync::watch;
+
+use crate::api::{DistributionState, DistributionStatus};
+use crate::conditions::facts::{DistributionFacts, Facts};
+use crate::conditions::{Fleet, finish};
+use crate::object::ObjectKey;
+use crate::snapshot::{Kind, Snapshot};
+use crate::table::RoutingTable;
+use crate::telemetry::metrics::{Metrics, Objects};
+
+/// What one round of reconciliation found and put in force.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The table in force.
+    pub table: RoutingTable,
+    /// The facts about each Distribution.
+    pub facts: Arc<Facts>,
+    /// The objects that they are about, with what could not be read.
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// The judgement of every Distribution.
+#[derive(Clone, Debug)]
+pub struct Judgements {
+    pub(super) found: Found,
+    pub(super) distributions: BTreeMap<ObjectKey, Judged>,
+}
+
+/// The judgement of one Distribution.
+#[derive(Clone, Debug)]
+pub(super) struct Judged {
+    pub(super) facts: Arc<DistributionFacts>,
+    pub(super) status: DistributionStatus,
+    look_again_at: Option<Timestamp>,
+}
+
+/// Judges each round, and again when a certificate comes near its end, until `rounds` closes.
+pub async fn follow(
+    mut rounds: watch::Receiver<Option<Found>>,
+    judgements: watch::Sender<Option<Judgements>>,
+    metrics: Metrics,
+) {
+    loop {
+        let found = rounds.borrow_and_update().clone();
+        if let Some(found) = found {
+            let before =
+                judgements.borrow().as_ref().map(|last| last.distributions.clone()).unwrap_or_default();
+            let next = judge(found, &before, Timestamp::now());
+            tell(&before, &next.distributions);
+            metrics.objects(objects(&next));
+            judgements.send_replace(Some(next));
+        }
+        let look_again = until_next_look(&judgements.borrow(), Timestamp::now());
+        tokio::select! {
+            changed = rounds.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(look_again) => {}
+        }
+    }
+}
+
+/// Judges anew whose facts are others or whose time has come; the rest stays as it was.
+fn judge(found: Found, before: &BTreeMap<ObjectKey, Judged>, now: Timestamp) -> Judgements {
+    let is_due = |judged: &Judged| judged.look_again_at.is_some_and(|at| at <= now);
+    let one = |(key, facts): (&ObjectKey, &Arc<DistributionFacts>)| {
+        let last = before.get(key);
+        let judged = match last {
+            Some(last) if Arc::ptr_eq(&last.facts, facts) && !is_due(last) => last.clone(),
+            _ => {
+                let judgement = finish(facts, Fleet::ALONE, now);
+                let mut status = judgement.status;
+                let known = last.map(|last| last.status.conditions.as_slice()).unwrap_or_default();
+                keep_transition_times(&mut status.conditions, known);
+                Judged { facts: Arc::clone(facts), status, look_again_at: judgement.look_again_at }
+            }
+        };
+        (key.clone(), judged)
+    };
+    let distributions = found.facts.0.iter().map(one).collect();
+    Judgements { found, distributions }
+}
+
+/// A condition that did not flip keeps the time of its last flip.
+fn keep_transition_times(conditions: &mut [Condition], before: &[Condition]) {
+    for condition in conditions {
+        let unflipped = |last: &&Condition| last.type_ == condition.type_ && last.status == condition.status;
+        if let Some(last) = before.iter().find(unflipped) {
+            condition.last_transition_time = last.last_transition_time.clone();
+        }
+    }
+}
+
+fn until_next_look(judgements: &Option<Judgements>, now: Timestamp) -> Duration {
+    // Nothing due is looked at once a day: cheaper than a wait that may be absent.
+    const A_DAY: Duration = Duration::from_secs(86_400);
+    let all = judgements.iter().flat_map(|judgements| judgements.distributions.values());
+    let next = all.filter_map(|judged| judged.look_again_at).min();
+    let wait = next.and_then(|at| Duration::try_from(at.duration_since(now)).ok());
+    wait.unwrap_or(A_DAY).clamp(Duration::from_secs(1), A_DAY)
+}
+
+/// One log line for each Distribution that came, went, or is judged otherwise.
+fn tell(before: &BTreeMap<ObjectKey, Judged>, now: &BTreeMap<ObjectKey, Judged>) {
+    for (key, judged) in now {
+        let known = before.get(key).map(told);
+        let told = told(judged);
+        if known != Some(told) {
+            tell_of(key, judged, told);
+        }
+    }
+    for key in before.keys().filter(|key| !now.contains_key(*key)) {
+        tracing::info!(event = "distribution.removed", distribution = %key);
+    }
+}
+
+/// What a log line says: state, reason and message.
+type Told<'j> = (Option<DistributionState>, &'j str, &'j str);
+
+fn told(judged: &Judged) -> Told<'_> {
+    let ready = judged.status.conditions.iter().find(|condition| condition.type_ == "Ready");
+    let (reason, message) = ready.map_or(("", ""), |ready| (&ready.reason, &ready.message));
+    (judged.status.state, reason, message)
+}
+
+fn tell_of(key: &ObjectKey, judged: &Judged, (state, reason, message): Told<'_>) {
+    let generation = judged.facts.generation;
+    match state {
+        Some(DistributionState::Rejected) => {
+            tracing::warn!(event = "distribution.rejected", distribution = %key, generation, reason, "{message}");
+        }
+        Some(DistributionState::Degraded) => {
+            tracing::warn!(event = "distribution.accepted", distribution = %key, generation, reason, "{message}");
+        }
+        Some(DistributionState::Deployed) => {
+            tracing::info!(event = "distribution.deployed", distribution = %key, generation, reason, "{message}");
+        }
+        Some(DistributionState::Disabled | DistributionState::InProgress) | None => {
+            tracing::info!(event = "distribution.accepted", distribution = %key, generation, reason, "{message}");
+        }
+    }
+}
+
+/// The same, as metrics.
+fn objects(judgements: &Judgements) -> Objects {
+    let Judgements { found, distributions } = judgements;
+    let mut objects = Objects::default();
+    for (key, judged) in distributions {
+        if let Some(state) = judged.status.state {
+            objects.states.push((key.clone(), format!("{state:?}")));
+        }
+        for condition in &judged.status.conditions {
+            objects.conditions.push((key.clone(), condition.type_.clone(), condition.status.clone()));
+        }
+        if let Some(certificate) = &judged.facts.certificate {
+            objects.certificates.insert(certificate.secret.clone(), certificate.not_after.as_second() as f64);
+        }
+    }
+    for (origin, endpoints) in &found.table.endpoints.0 {
+        objects.endpoints.push((origin.distribution.clone(), origin.id.clone(), endpoints.len()));
+    }
+    let undecodable = found.snapshot.problems.undecodable.keys();
+    let kept = undecodable.filter(|(kind, key)| is_in_snapshot(&found.snapshot, *kind, key));
+    objects.kept_last_good = kept.map(|(kind, key)| (key.clone(), kind.as_str())).collect();
+    objects
+}
+
+/// Of an object that never decoded there is no version to keep.
+fn is_in_snapshot(snapshot: &Snapshot, kind: Kind, key: &ObjectKey) -> bool {
+    match kind {
+        Kind::Distribution => snapshot.distributions.contains_key(key),
+        Kind::Service => snapshot.services.contains_key(key),
+        Kind::EndpointSlice => snapshot.endpoint_slices.contains_key(key),
+        Kind::Secret => snapshot.secrets.contains_key(key),
+    }
+}

@@ -1,0 +1,214 @@
+//! The admin pages over a real connection.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate::admin::{self, Found, Sources};
+use tidegate::conditions::facts::Facts;
+use tidegate::drain::{self, Controller, Phase};
+use tidegate::object::ObjectKey;
+use tidegate::snapshot::{FileProblem, Snapshot};
+use tidegate::table::RoutingTable;
+use tidegate::telemetry::metrics::{Build, Metrics};
+use tidegate::translate::{EndpointAddresses, Memory, Options, translate};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A running admin server, and everything that moves it.
+struct Server {
+    address: SocketAddr,
+    rounds: watch::Sender<Option<Found>>,
+    judgements: watch::Receiver<Option<admin::Judgements>>,
+    controller: Controller,
+    _tasks: [AbortOnDropHandle<()>; 2],
+}
+
+/// An answer, taken apart.
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Server {
+    async fn start(debug_from: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let metrics = Metrics::new(Build { version: "0", commit: "0" });
+        let (controller, drain) = drain::channel();
+        let (rounds, found) = watch::channel(None);
+        let (judged, judgements) = watch::channel(None);
+        let debug_from = vec![debug_from.parse().unwrap()];
+        let sources = Sources { metrics: metrics.clone(), judgements: judgements.clone(), drain, debug_from };
+        let _tasks = [
+            tokio::spawn(admin::follow(found, judged, metrics)),
+            tokio::spawn(admin::serve(listener, sources, CancellationToken::new())),
+        ]
+        .map(AbortOnDropHandle::new);
+        Self { address, rounds, judgements, controller, _tasks }
+    }
+
+    /// Hands a round on, and waits until it was judged.
+    async fn found(&mut self, found: Found) {
+        self.rounds.send_replace(Some(found));
+        timeout(Duration::from_secs(10), self.judgements.changed()).await.unwrap().unwrap();
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path).await
+    }
+
+    async fn ask(&self, method: &str, path: &str) -> Answer {
+        let exchange = async {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            let request = format!("{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).await.unwrap();
+            text
+        };
+        let text = timeout(Duration::from_secs(10), exchange).await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_owned(), body: body.to_owned() }
+    }
+}
+
+fn nothing_found() -> Found {
+    Found { table: RoutingTable::default(), facts: Arc::new(Facts::default()), snapshot: Arc::default() }
+}
+
+/// What translation finds about a Distribution whose Service is missing.
+fn one_without_its_service() -> Found {
+    let distribution = json!({
+        "apiVersion": "tidegate.io/v1alpha1",
+        "kind": "Distribution",
+        "metadata": { "namespace": "shop", "name": "web", "generation": 3 },
+        "spec": {
+            "aliases": ["shop.example.com"],
+            "origins": [{ "id": "api", "service": { "name": "api", "port": 80 } }],
+            "defaultCacheBehavior": { "targetOriginId": "api" },
+        },
+    });
+    let mut snapshot = Snapshot::default();
+    let distribution = Arc::new(serde_json::from_value(distribution).unwrap());
+    snapshot.distributions.insert(ObjectKey::new("shop", "web"), distribution);
+    let options = Options { default_certificate: None, endpoint_addresses: EndpointAddresses::Cluster };
+    let translation = translate(&snapshot, &options, Memory::default());
+    Found { table: translation.table, facts: Arc::new(translation.facts), snapshot: Arc::new(snapshot) }
+}
+
+#[tokio::test]
+async fn a_replica_is_alive_before_it_is_ready_and_ready_with_an_empty_table() {
+    let mut server = Server::start("127.0.0.0/8").await;
+    assert_eq!(server.get("/livez").await.status, 200);
+    assert_eq!(server.get("/readyz").await.status, 503);
+    assert_eq!(server.get("/debug/status").await.status, 503);
+    server.found(nothing_found()).await;
+    assert_eq!(server.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_draining_replica_stays_ready_until_its_listeners_close() {
+    let mut server = Server::start("127.0.0.0/8").await;
+    server.found(nothing_found()).await;
+    server.controller.advance(Phase::Leaving);
+    assert_eq!(server.get("/readyz").await.status, 200);
+    server.controller.advance(Phase::Terminating);
+    assert_eq!(server.get("/readyz").await.status, 503);
+    assert_eq!(server.get("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_status_page_tells_conditions_and_files() {
+    let mut server = Server::start("127.0.0.0/8").await;
+    let mut found = one_without_its_service();
+    let problem = FileProblem {
+        path: PathBuf::from("demo/web.yaml"),
+        line: 7,
+        column: 3,
+        field: "spec.orgins".to_owned(),
+        message: "unknown field".to_owned(),
+    };
+    Arc::make_mut(&mut found.snapshot).problems.files.push(problem);
+    server.found(found).await;
+    let page: Value = serde_json::from_str(&server.get("/debug/status").await.body).unwrap();
+    let distribution = &page["distributions"][0];
+    assert_eq!(distribution["namespace"], "shop");
+    assert_eq!(distribution["name"], "web");
+    assert_eq!(distribution["generation"], 3);
+    assert_eq!(distribution["state"], "Degraded");
+    assert_eq!(distribution["warnings"], json!([]));
+    let conditions = distribution["conditions"].as_array().unwrap();
+    let resolved = conditions.iter().find(|condition| condition["type"] == "ResolvedRefs").unwrap();
+    assert_eq!((&resolved["status"], &resolved["reason"]), (&json!("False"), &json!("BackendNotFound")));
+    assert_eq!(
+        page["files"],
+        json!([{
+            "path": "demo/web.yaml", "line": 7, "column": 3, "field": "spec.orgins", "message": "unknown field"
+        }])
+    );
+}
+
+#[tokio::test]
+async fn a_condition_that_did_not_flip_keeps_its_time() {
+    let mut server = Server::start("127.0.0.0/8").await;
+    let transitions = |page: &str| -> Value {
+        let page: Value = serde_json::from_str(page).unwrap();
+        let conditions = page["distributions"][0]["conditions"].as_array().unwrap().iter();
+        conditions.map(|condition| condition["lastTransitionTime"].clone()).collect()
+    };
+    server.found(one_without_its_service()).await;
+    let first = transitions(&server.get("/debug/status").await.body);
+    // Facts that are equal, but not the very same: everything is judged anew.
+    server.found(one_without_its_service()).await;
+    assert_eq!(transitions(&server.get("/debug/status").await.body), first);
+}
+
+#[tokio::test]
+async fn the_table_and_the_metrics_name_what_is_served() {
+    let mut server = Server::start("127.0.0.0/8").await;
+    server.found(one_without_its_service()).await;
+    let table: Value = serde_json::from_str(&server.get("/debug/table").await.body).unwrap();
+    assert_eq!(table["distributions"]["shop/web"]["aliases"], json!(["shop.example.com"]));
+    let metrics = server.get("/metrics").await;
+    assert!(
+        metrics.head.contains("content-type: application/openmetrics-text; version=1.0.0"),
+        "{}",
+        metrics.head
+    );
+    assert!(metrics.body.contains("tidegate_distributions{state=\"Degraded\"} 1"), "{}", metrics.body);
+    assert!(metrics.body.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn debug_pages_answer_only_the_networks_that_may_see_them() {
+    let mut server = Server::start("192.0.2.0/24").await;
+    server.found(nothing_found()).await;
+    for path in ["/debug/table", "/debug/status", "/debug/other"] {
+        assert_eq!(server.get(path).await.status, 403, "{path}");
+    }
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(server.get(path).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_page_lists_the_known_and_nothing_is_written() {
+    let server = Server::start("127.0.0.0/8").await;
+    let unknown = server.get("/status").await;
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.body.contains("/debug/status"), "{}", unknown.body);
+    let posted = server.ask("POST", "/livez").await;
+    assert_eq!(posted.status, 405);
+    assert!(posted.head.contains("allow: GET, HEAD"), "{}", posted.head);
+    let head = server.ask("HEAD", "/livez").await;
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+}
