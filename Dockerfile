@@ -6,6 +6,8 @@
 FROM docker.io/library/rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
+# What `tidegate --version` says beside the version; the repository itself is not part of the build.
+ARG TIDEGATE_COMMIT=
 # Both folders outlive the build, so that the next one compiles what has changed.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     cargo build --locked --release --bin tidegate && cp target/release/tidegate /tidegate
