@@ -2,6 +2,7 @@
 //!
 //! It does not know what a snapshot is used for. `kube` reads a cluster, `manifests` a folder of the same kinds.
 
+pub mod kube;
 pub mod manifests;
 
 use tokio::sync::watch;

@@ -8,4 +8,5 @@ mod chart;
 mod cli;
 mod cluster;
 mod manifests;
+mod provider;
 mod tidy;

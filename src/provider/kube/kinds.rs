@@ -1,0 +1,85 @@
+//! The kinds that are watched, and what is particular to each.
+//!
+//! A kind that is added here gets its watcher in [`super::KubeProvider::start`] and its shelf in the inventory.
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Resource;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::inventory::Inventory;
+use super::shelf::Shelf;
+use crate::api::Distribution;
+use crate::snapshot::Kind;
+
+/// The keys of a TLS Secret that are read.
+const SECRET_KEYS: [&str; 2] = ["tls.crt", "tls.key"];
+
+/// A kind that the provider watches.
+pub(crate) trait Watched:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + DeserializeOwned
+    + Clone
+    + PartialEq
+    + Send
+    + Sync
+    + 'static
+{
+    /// Its name in a snapshot.
+    const KIND: Kind;
+    /// Restricts what the API server sends.
+    const FIELD_SELECTOR: Option<&'static str> = None;
+    /// Whether somebody looks at `status`.
+    const KEEPS_STATUS: bool = false;
+    /// Whether objects belong to a class.
+    const HAS_CLASS: bool = false;
+
+    /// Removes what nobody reads, before the object is decoded.
+    fn prune(_object: &mut Map<String, Value>) {}
+
+    /// Where its objects are kept.
+    fn shelf(inventory: &mut Inventory) -> &mut Shelf<Self>;
+}
+
+impl Watched for Distribution {
+    const KIND: Kind = Kind::Distribution;
+    const KEEPS_STATUS: bool = true;
+    const HAS_CLASS: bool = true;
+
+    fn shelf(inventory: &mut Inventory) -> &mut Shelf<Self> {
+        &mut inventory.distributions
+    }
+}
+
+impl Watched for Service {
+    const KIND: Kind = Kind::Service;
+
+    fn shelf(inventory: &mut Inventory) -> &mut Shelf<Self> {
+        &mut inventory.services
+    }
+}
+
+impl Watched for EndpointSlice {
+    const KIND: Kind = Kind::EndpointSlice;
+
+    fn shelf(inventory: &mut Inventory) -> &mut Shelf<Self> {
+        &mut inventory.endpoint_slices
+    }
+}
+
+impl Watched for Secret {
+    const KIND: Kind = Kind::Secret;
+    const FIELD_SELECTOR: Option<&'static str> = Some("type=kubernetes.io/tls");
+
+    fn prune(object: &mut Map<String, Value>) {
+        if let Some(Value::Object(data)) = object.get_mut("data") {
+            data.retain(|key, _| SECRET_KEYS.contains(&key.as_str()));
+        }
+    }
+
+    fn shelf(inventory: &mut Inventory) -> &mut Shelf<Self> {
+        &mut inventory.secrets
+    }
+}

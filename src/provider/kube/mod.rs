@@ -1,0 +1,150 @@
+//! The provider that reads a cluster: one watcher for each kind, and one inventory that they all fill.
+//!
+//! It does not know what snapshots are used for, and it writes nothing.
+//! Follow an event from [`watch`](self::watch) over `observed` and `shelf` into `inventory`.
+
+mod connect;
+mod fault;
+mod inventory;
+mod kinds;
+mod observed;
+mod scope;
+mod shelf;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Client;
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use self::connect::{ConnectError, connect};
+
+use self::inventory::Shared;
+use self::scope::Scope;
+use self::watch::Task;
+use super::{Change, Class, Provider};
+use crate::api::Distribution;
+use crate::object::ObjectKey;
+use crate::snapshot::{Kind, Snapshot};
+
+/// The waits of a watcher; tests shrink them.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long a watch request may live, in seconds; also how soon a silent connection is noticed.
+    pub watch_seconds: u32,
+    /// How long the API server may be silent while it lists.
+    pub list: Duration,
+    /// The longest time from one list to the next; half of it is the shortest.
+    pub relist: Duration,
+    /// How long what may pass (403 and 404 after a restart of the API server) is not told of, and how long a
+    /// watch must be quiet after an outage before it counts as recovered.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            watch_seconds: 45,
+            list: Duration::from_secs(60),
+            relist: Duration::from_secs(30 * 60),
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What is watched, and how.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which Distributions are ours.
+    pub class: Class,
+    /// The namespaces to watch; empty means all.
+    pub namespaces: Vec<String>,
+    /// The waits.
+    pub limits: Limits,
+}
+
+/// The provider of a cluster's objects. Cheap to clone; all clones see the same.
+#[derive(Clone, Debug)]
+pub struct KubeProvider(Arc<Shared>);
+
+impl KubeProvider {
+    /// Starts to watch; `cancel` ends it. Somebody must await [`Watchers::run`], which is where the end of a
+    /// watcher shows.
+    pub fn start(client: &Client, settings: &Settings, cancel: &CancellationToken) -> (Self, Watchers) {
+        let scopes = Scope::of(&settings.namespaces);
+        let kinds = [Kind::Distribution, Kind::Service, Kind::EndpointSlice, Kind::Secret];
+        let watchers = |kind| scopes.iter().map(move |scope| (kind, scope.clone()));
+        let unlisted: BTreeSet<_> = kinds.into_iter().flat_map(watchers).collect();
+        let shared = Arc::new(Shared::new(unlisted));
+        let mut tasks = JoinSet::new();
+        for scope in scopes {
+            let task = Task {
+                client: client.clone(),
+                scope,
+                class: settings.class.clone(),
+                limits: settings.limits,
+                shared: Arc::clone(&shared),
+            };
+            tasks.spawn(watch::watch::<Distribution>(task.clone(), cancel.clone()));
+            tasks.spawn(watch::watch::<Service>(task.clone(), cancel.clone()));
+            tasks.spawn(watch::watch::<EndpointSlice>(task.clone(), cancel.clone()));
+            tasks.spawn(watch::watch::<Secret>(task, cancel.clone()));
+        }
+        (Self(shared), Watchers { tasks, cancel: cancel.clone() })
+    }
+
+    /// The present `status` of each Distribution of ours that has one, as it stands in the cluster.
+    pub fn statuses(&self) -> BTreeMap<ObjectKey, Arc<Value>> {
+        self.0.statuses()
+    }
+
+    /// Wakes when a status changed in the cluster.
+    pub fn status_changes(&self) -> tokio::sync::watch::Receiver<()> {
+        self.0.status_changes()
+    }
+}
+
+impl Provider for KubeProvider {
+    fn changes(&self) -> tokio::sync::watch::Receiver<Change> {
+        self.0.changes()
+    }
+
+    fn snapshot(&self) -> Option<Snapshot> {
+        self.0.snapshot()
+    }
+}
+
+/// The running watchers.
+#[derive(Debug)]
+pub struct Watchers {
+    tasks: JoinSet<()>,
+    cancel: CancellationToken,
+}
+
+/// A watcher ended though nobody had asked it to; the process must end too, since it would grow blind.
+#[derive(Debug, thiserror::Error)]
+#[error("a watcher of the API server ended unexpectedly; restart the process and report this")]
+pub struct WatcherEnded(#[source] Option<tokio::task::JoinError>);
+
+impl Watchers {
+    /// Waits for the watchers' end.
+    ///
+    /// # Errors
+    /// When one ends, or panics, before it was cancelled.
+    pub async fn run(mut self) -> Result<(), WatcherEnded> {
+        while let Some(end) = self.tasks.join_next().await {
+            match end {
+                Ok(()) if self.cancel.is_cancelled() => {}
+                Ok(()) => return Err(WatcherEnded(None)),
+                Err(error) => return Err(WatcherEnded(Some(error))),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! An API server that fails.
+
+use std::time::Duration;
+
+use tidegate::provider::Provider;
+use tidegate::snapshot::Kind;
+use tokio::time::timeout;
+
+use super::stub::Stub;
+use super::{LIMIT, distribution, key, service, settings, snapshot, start};
+
+#[tokio::test]
+async fn a_watch_that_starts_with_410_lists_afresh() {
+    let stub = Stub::default();
+    stub.put("distributions", distribution("old"));
+    let (provider, _guard) = start(&stub, &settings());
+    snapshot(&provider, |it| it.distributions.len() == 1).await;
+    stub.forget("distributions", "shop/old");
+    stub.expire("distributions");
+    snapshot(&provider, |it| it.distributions.is_empty()).await;
+    stub.put("distributions", distribution("new"));
+    snapshot(&provider, |it| it.distributions.contains_key(&key("new"))).await;
+}
+
+#[tokio::test]
+async fn a_cut_stream_resumes_without_emptying_anything() {
+    let stub = Stub::default();
+    stub.put("distributions", distribution("web"));
+    let (provider, _guard) = start(&stub, &settings());
+    snapshot(&provider, |it| it.distributions.len() == 1).await;
+    stub.cut("distributions");
+    stub.put("distributions", distribution("blog"));
+    let after = snapshot(&provider, |it| it.distributions.contains_key(&key("blog"))).await;
+    assert!(after.distributions.contains_key(&key("web")));
+    let lists = |stub: &Stub| stub.requests(|seen| !seen.target.contains("watch=true")).len();
+    assert_eq!(lists(&stub), 4, "each kind is listed once");
+}
+
+#[tokio::test]
+async fn a_forbidden_kind_degrades_alone_and_recovers() {
+    let stub = Stub::default();
+    stub.put("distributions", distribution("web"));
+    stub.forbid("secrets");
+    let (provider, _guard) = start(&stub, &settings());
+    let degraded = snapshot(&provider, |it| it.distributions.len() == 1).await;
+    let remedy = &degraded.problems.degraded[&Kind::Secret];
+    assert!(remedy.contains(r#"resources ["secrets"], verbs [get, list, watch]"#), "{remedy}");
+    stub.permit("secrets");
+    snapshot(&provider, |it| it.problems.degraded.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_kind_that_becomes_forbidden_keeps_its_objects() {
+    let stub = Stub::default();
+    stub.put("services", service("app"));
+    let (provider, _guard) = start(&stub, &settings());
+    snapshot(&provider, |it| it.services.len() == 1).await;
+    stub.forbid("services");
+    let degraded = snapshot(&provider, |it| it.problems.degraded.contains_key(&Kind::Service)).await;
+    assert_eq!(degraded.services.len(), 1);
+}
+
+#[tokio::test]
+async fn without_the_right_to_see_distributions_nothing_is_published() {
+    let stub = Stub::default();
+    stub.forbid("distributions");
+    let (provider, _guard) = start(&stub, &settings());
+    let refused = |stub: &Stub| stub.requests(|seen| seen.target.contains("/distributions")).len();
+    let asked_twice = async {
+        while refused(&stub) < 3 {
+            stub.request_comes().await;
+        }
+    };
+    timeout(LIMIT, asked_twice).await.expect("it asks again");
+    assert!(provider.snapshot().is_none());
+    stub.permit("distributions");
+    snapshot(&provider, |_| true).await;
+}
+
+#[tokio::test]
+async fn what_no_event_tells_is_found_by_the_next_list() {
+    let stub = Stub::default();
+    stub.put("distributions", distribution("web"));
+    let mut settings = settings();
+    settings.limits.relist = Duration::from_millis(400);
+    let (provider, _guard) = start(&stub, &settings);
+    snapshot(&provider, |it| it.distributions.len() == 1).await;
+    stub.forget("distributions", "shop/web");
+    snapshot(&provider, |it| it.distributions.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_does_not_exist_is_one_sentence() {
+    let missing = std::path::Path::new("/nowhere/kubeconfig");
+    let error = tidegate::provider::kube::connect(Some(missing)).await.err().expect("it does not exist");
+    assert_eq!(
+        error.to_string(),
+        "kubeconfig /nowhere/kubeconfig does not exist; name an existing file with --kubeconfig"
+    );
+}
+
+#[tokio::test]
+async fn an_api_server_that_refuses_is_one_sentence() {
+    install_crypto();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    drop(listener);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("kubeconfig");
+    let kubeconfig = format!(
+        "{{apiVersion: v1, kind: Config, current-context: c, contexts: [{{name: c, context: {{cluster: c, user: u}}}}], \
+         clusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}], users: [{{name: u, user: {{}}}}]}}"
+    );
+    std::fs::write(&path, kubeconfig).expect("a file");
+    let error = tidegate::provider::kube::connect(Some(&path)).await.err().expect("nobody listens");
+    let sentence = error.to_string();
+    assert!(sentence.starts_with(&format!("the API server http://{address}/ refuses: ")), "{sentence}");
+    assert!(sentence.contains("onnection refused"), "{sentence}");
+}
+
+/// The client builds its TLS configuration even for plain HTTP.
+fn install_crypto() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}

@@ -1,0 +1,189 @@
+//! An API server in the process: a tower service that lists and watches, and that fails
+//! the way a test wants.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{Full, StreamBody};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, mpsc};
+
+type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+/// The stub; clones share their objects.
+#[derive(Clone, Default)]
+pub(crate) struct Stub(Arc<Mutex<State>>, Arc<Notify>);
+
+#[derive(Default)]
+struct State {
+    version: u64,
+    /// By plural and `NAMESPACE/NAME`.
+    objects: BTreeMap<(String, String), Value>,
+    /// Every event so far: version, plural, and the event's line.
+    events: Vec<(u64, String, Bytes)>,
+    watches: Vec<(String, mpsc::UnboundedSender<Bytes>)>,
+    forbidden: BTreeSet<String>,
+    /// Plurals whose next watch starts with 410.
+    expired: BTreeSet<String>,
+    requests: Vec<Seen>,
+}
+
+/// A request that the stub saw.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// Path and query.
+    pub(crate) target: String,
+}
+
+impl Stub {
+    /// A client of the stub.
+    pub(crate) fn client(&self) -> Client {
+        let stub = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let stub = stub.clone();
+            async move { Ok::<_, Infallible>(stub.answer(&request)) }
+        });
+        Client::new(service, "default")
+    }
+
+    /// Creates or changes an object of a plural.
+    pub(crate) fn put(&self, plural: &str, mut object: Value) {
+        let mut state = self.state();
+        state.version += 1;
+        object["metadata"]["resourceVersion"] = json!(state.version.to_string());
+        let key = (plural.to_owned(), name_of(&object));
+        let kind = if state.objects.contains_key(&key) { "MODIFIED" } else { "ADDED" };
+        state.objects.insert(key, object.clone());
+        state.tell(plural, kind, &object);
+    }
+
+    /// Deletes an object.
+    pub(crate) fn delete(&self, plural: &str, name: &str) {
+        let mut state = self.state();
+        let mut object = state.objects.remove(&(plural.to_owned(), name.to_owned())).expect("it exists");
+        state.version += 1;
+        object["metadata"]["resourceVersion"] = json!(state.version.to_string());
+        state.tell(plural, "DELETED", &object);
+    }
+
+    /// Deletes an object without an event, as after a restore of etcd.
+    pub(crate) fn forget(&self, plural: &str, name: &str) {
+        self.state().objects.remove(&(plural.to_owned(), name.to_owned())).expect("it exists");
+    }
+
+    /// Answers 403 to a plural from now on, and ends its watches.
+    pub(crate) fn forbid(&self, plural: &str) {
+        self.state().forbidden.insert(plural.to_owned());
+        self.cut(plural);
+    }
+
+    /// Takes [`Stub::forbid`] back.
+    pub(crate) fn permit(&self, plural: &str) {
+        self.state().forbidden.remove(plural);
+    }
+
+    /// Answers 410 to the next watch of a plural, and ends its watches.
+    pub(crate) fn expire(&self, plural: &str) {
+        self.state().expired.insert(plural.to_owned());
+        self.cut(plural);
+    }
+
+    /// Ends the watches of a plural.
+    pub(crate) fn cut(&self, plural: &str) {
+        self.state().watches.retain(|(watched, _)| watched != plural);
+    }
+
+    /// The requests that `wanted` picks.
+    pub(crate) fn requests(&self, wanted: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+        self.state().requests.iter().filter(|seen| wanted(seen)).cloned().collect()
+    }
+
+    /// Waits for the next request.
+    pub(crate) async fn request_comes(&self) {
+        self.1.notified().await;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no test panics while it holds the lock")
+    }
+
+    fn answer(&self, request: &Request<Body>) -> Answer {
+        let seen = Seen { target: request.uri().to_string() };
+        let answer = self.state().answer(request.uri());
+        self.state().requests.push(seen);
+        self.1.notify_waiters();
+        answer
+    }
+}
+
+impl State {
+    fn answer(&mut self, uri: &http::Uri) -> Answer {
+        let segments: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
+        let query = uri.query().unwrap_or_default();
+        let plural = segments.last().copied().unwrap_or_default().to_owned();
+        let namespace = segments.iter().position(|segment| *segment == "namespaces");
+        let namespace = namespace.and_then(|at| segments.get(at + 1)).copied();
+        if self.forbidden.contains(&plural) {
+            return failure(403, "Forbidden", "not for you");
+        }
+        if query.contains("watch=true") {
+            return self.watch(&plural, query);
+        }
+        let items: Vec<&Value> =
+            self.objects.iter().filter(|((of, _), _)| *of == plural).map(|it| it.1).collect();
+        let seen_by = |item: &&Value| namespace.is_none_or(|name| item["metadata"]["namespace"] == name);
+        let items: Vec<&Value> = items.into_iter().filter(seen_by).collect();
+        let list = json!({"metadata": {"resourceVersion": self.version.to_string()}, "items": items});
+        answer(StatusCode::OK, &list)
+    }
+
+    fn watch(&mut self, plural: &str, query: &str) -> Answer {
+        if self.expired.remove(plural) {
+            return failure(410, "Expired", "too old resource version");
+        }
+        let since = query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion="));
+        let since: u64 = since.and_then(|text| text.parse().ok()).unwrap_or_default();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        for (version, of, line) in &self.events {
+            if *version > since && of == plural {
+                let _ = sender.send(line.clone());
+            }
+        }
+        self.watches.push((plural.to_owned(), sender));
+        let lines = stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|line| (line, receiver))
+        });
+        let body = StreamBody::new(lines.map(|line| Ok(Frame::data(line))));
+        Response::new(UnsyncBoxBody::new(body))
+    }
+
+    fn tell(&mut self, plural: &str, kind: &str, object: &Value) {
+        let line = Bytes::from(format!("{}\n", json!({"type": kind, "object": object})));
+        self.events.push((self.version, plural.to_owned(), line.clone()));
+        self.watches.retain(|(watched, sender)| watched != plural || sender.send(line.clone()).is_ok());
+    }
+}
+
+fn name_of(object: &Value) -> String {
+    let part = |field: &str| object["metadata"][field].as_str().expect("a name").to_owned();
+    format!("{}/{}", part("namespace"), part("name"))
+}
+
+fn answer(code: StatusCode, body: &Value) -> Answer {
+    let body = UnsyncBoxBody::new(Full::new(Bytes::from(body.to_string())));
+    Response::builder().status(code).body(body).expect("a plain answer")
+}
+
+fn failure(code: u16, reason: &str, message: &str) -> Answer {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "metadata": {},
+                        "code": code, "reason": reason, "message": message});
+    answer(StatusCode::from_u16(code).expect("a status"), &status)
+}
