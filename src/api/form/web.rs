@@ -1,5 +1,7 @@
 //! Paths, web origins, address ranges and digests.
 
+use std::net::IpAddr;
+
 use super::super::rule::Rule;
 use super::{Form, is_text};
 
@@ -99,7 +101,8 @@ impl Form for Cidr {
 pub(in crate::api) struct Sha256;
 
 impl Form for Sha256 {
-    const LONGEST: u32 = 64;
+    // Room for the digest as openssl prints it, with colons: the rule says what to do, a length would not.
+    const LONGEST: u32 = 128;
     const RULES: &'static [Rule] = &[Rule::new(
         "self.matches(r'^[0-9a-f]{64}$')",
         "must be the SHA-256 digest of the certificate as 64 lower-case hexadecimal digits, without colons",
@@ -149,11 +152,16 @@ fn is_authority(text: &str) -> bool {
     !rest.is_empty() && rest.bytes().all(in_authorities)
 }
 
-/// Whether Kubernetes' `isCIDR` is true, which refuses IPv4 addresses in IPv6 form.
+/// Whether Kubernetes' `isCIDR` is true, which refuses leading zeros and IPv4 addresses in IPv6 form: both are read
+/// differently by different programs.
 fn is_cidr(text: &str) -> bool {
-    match text.parse() {
-        Ok(ipnet::IpNet::V4(_)) => true,
-        Ok(ipnet::IpNet::V6(range)) => range.addr().to_ipv4_mapped().is_none(),
-        Err(_) => false,
-    }
+    let Some((address, length)) = text.split_once('/') else { return false };
+    let longest = match address.parse() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(address)) if address.to_ipv4_mapped().is_none() => 128,
+        _ => return false,
+    };
+    let plain =
+        length.bytes().all(|byte| byte.is_ascii_digit()) && (length == "0" || !length.starts_with('0'));
+    plain && length.parse::<u8>().is_ok_and(|length| length <= longest)
 }
