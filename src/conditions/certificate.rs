@@ -19,11 +19,11 @@ pub(super) fn judge(facts: &DistributionFacts, now: Timestamp) -> Verdict {
     let (secret, end) = (&certificate.secret, certificate.not_after);
     if now >= end {
         let message =
-            format!("the certificate in Secret {secret} expired at {end}; it is still served. Renew it.");
+            format!("The certificate in Secret {secret} expired at {end}; it is still served; renew it.");
         return worse(found, Verdict::fails(Reason::Expired, message));
     }
     if found.holds && now >= expiring_from(certificate) {
-        let message = format!("the certificate in Secret {secret} expires at {end}. Renew it.");
+        let message = format!("The certificate in Secret {secret} expires at {end}; renew it.");
         return Verdict { reason: Some(Reason::ExpiringSoon), message, ..found };
     }
     found

@@ -2,6 +2,8 @@
 //!
 //! Certificates are fingerprints and values of custom headers are left out, since they may come from Secrets.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::RoutingTable;
@@ -78,7 +80,7 @@ fn behavior(route: &Route) -> Value {
         "allowedMethods": route.allowed_methods.iter().map(|method| method.as_str()).collect::<Vec<_>>(),
         "webSocket": {
             "enabled": route.web_socket.handshakes == Handshakes::Accepted,
-            "idleTimeout": route.web_socket.idle_timeout.map(|timeout| format!("{timeout:?}")),
+            "idleTimeout": route.web_socket.idle_timeout.map_or_else(|| "never".to_owned(), seconds),
         },
     })
 }
@@ -96,9 +98,14 @@ fn origin(origin: &Origin, endpoints: &[Endpoint]) -> Value {
         "hostHeader": host,
         "customHeaders": headers,
         "connectionAttempts": origin.connection_attempts,
-        "connectionTimeout": format!("{:?}", origin.connection_timeout),
-        "originReadTimeout": format!("{:?}", origin.read_timeout),
-        "responseIdleTimeout": format!("{:?}", origin.response_idle_timeout),
-        "originKeepaliveTimeout": format!("{:?}", origin.keepalive_timeout),
+        "connectionTimeout": seconds(origin.connection_timeout),
+        "originReadTimeout": seconds(origin.read_timeout),
+        "responseIdleTimeout": seconds(origin.response_idle_timeout),
+        "originKeepaliveTimeout": seconds(origin.keepalive_timeout),
     })
+}
+
+/// `600s`, `0.5s`.
+fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs_f64())
 }

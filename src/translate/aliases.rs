@@ -13,7 +13,10 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::inputs::Inputs;
 use crate::api::Distribution;
+use crate::conditions::facts::{AliasFact, AliasHolder, Finding};
+use crate::conditions::reasons::Reason;
 use crate::object::ObjectKey;
 use crate::table::host::{HostName, HostPattern};
 
@@ -24,7 +27,7 @@ pub(super) enum Claim {
     Held(HostPattern),
     /// Another Distribution was first.
     Lost(Loss),
-    /// It is no host name, which validation refuses too.
+    /// It is no host name.
     Malformed,
 }
 
@@ -103,4 +106,50 @@ impl<'a> Held<'a> {
             Some((wildcard, *holder))
         })
     }
+}
+
+/// The aliases that a Distribution holds; the others are reported.
+pub(super) fn held(inputs: &Inputs, findings: &mut Vec<Finding>) -> Vec<HostPattern> {
+    let aliases = &inputs.distribution.spec.aliases;
+    if aliases.is_empty() {
+        findings.push(Finding {
+            reason: Reason::NoAliases,
+            message: "spec.aliases is empty; add a host name. No request reaches this Distribution."
+                .to_owned(),
+        });
+    }
+    let mut held = Vec::new();
+    for (alias, claim) in aliases.iter().zip(&inputs.claims) {
+        match claim {
+            Claim::Held(pattern) if !held.contains(pattern) => held.push(pattern.clone()),
+            Claim::Lost(loss) => {
+                findings.push(Finding { reason: Reason::AliasConflict, message: lost(alias, loss) });
+            }
+            // Written twice, or no host name: both were refused with the object.
+            Claim::Held(_) | Claim::Malformed => {}
+        }
+    }
+    held
+}
+
+fn lost(alias: &str, loss: &Loss) -> String {
+    let who = match &loss.winner {
+        Some(winner) => format!("Distribution {winner}"),
+        None => "a Distribution of another namespace".to_owned(),
+    };
+    let under = if loss.held.to_string() == alias { String::new() } else { format!(" under {}", loss.held) };
+    format!(
+        "spec.aliases: {alias:?} belongs to {who}, which is older and holds it{under}; this Distribution does not \
+         answer for it and takes over when it is given up."
+    )
+}
+
+/// Who answers for each alias, in the order of the spec.
+pub(super) fn facts(inputs: &Inputs) -> Vec<AliasFact> {
+    let holder = |claim: &Claim| match claim {
+        Claim::Held(_) => AliasHolder::Ours,
+        Claim::Lost(_) | Claim::Malformed => AliasHolder::Another,
+    };
+    let aliases = inputs.distribution.spec.aliases.iter().zip(&inputs.claims);
+    aliases.map(|(name, claim)| AliasFact { name: name.clone(), holder: holder(claim) }).collect()
 }

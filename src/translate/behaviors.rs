@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::lookup::{did_you_mean, nearest};
 use super::traffic;
 use super::unserved::{self, Effect};
 use crate::api::{self, Behavior, DistributionSpec};
@@ -21,7 +20,7 @@ use crate::table::route::{
 };
 
 /// The routes of `cacheBehaviors` and that of the default behavior. `origins` are those of the spec by id, with
-/// none for a broken one; with `withheld` every route answers 503.
+/// none for a broken one.
 pub(super) fn compile(
     spec: &DistributionSpec,
     origins: &BTreeMap<&str, Option<Arc<Origin>>>,
@@ -53,7 +52,7 @@ impl Pass<'_> {
         findings: &mut Vec<Finding>,
     ) -> Route {
         let served = self.is_served(findings);
-        let methods = self.allowed_methods(findings);
+        let methods = self.allowed_methods();
         let target = self.target(origins, findings);
         let web_socket = &self.behavior.web_socket;
         Route {
@@ -99,21 +98,10 @@ impl Pass<'_> {
         }
     }
 
-    fn allowed_methods(self, findings: &mut Vec<Finding>) -> Vec<Method> {
-        let mut methods = Vec::new();
-        for name in &self.behavior.allowed_methods {
-            match Method::from_bytes(name.as_bytes()) {
-                Ok(method) => methods.push(method),
-                Err(_) => findings.push(Finding {
-                    reason: Reason::Invalid,
-                    message: format!(
-                        "{}.allowedMethods: {name:?} is no HTTP method; it is not allowed.",
-                        self.field
-                    ),
-                }),
-            }
-        }
-        methods
+    /// A name that is no token was refused with the object.
+    fn allowed_methods(self) -> Vec<Method> {
+        let names = self.behavior.allowed_methods.iter();
+        names.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()).collect()
     }
 
     fn target(
@@ -125,18 +113,15 @@ impl Pass<'_> {
         if let Some(origin) = origins.get(id) {
             return origin.clone().map_or(RouteTarget::Broken, RouteTarget::Origin);
         }
-        let is_group = self.spec.origin_groups.iter().any(|group| group.id == id);
-        let (reason, problem) = if is_group {
-            (
-                Reason::UnsupportedValue,
-                format!("{id:?} is an origin group, which this version does not serve."),
-            )
-        } else {
-            let proposal = did_you_mean(nearest(id, origins.keys().copied()));
-            (Reason::Invalid, format!("there is no origin {id:?}{proposal}"))
-        };
-        let message = format!("{}.targetOriginId: {problem} {}", self.field, self.refused());
-        findings.push(Finding { reason, message });
+        // An id that is neither an origin's nor a group's was refused with the object.
+        if self.spec.origin_groups.iter().any(|group| group.id == id) {
+            let message = format!(
+                "{}.targetOriginId: {id:?} is an origin group, which this version does not serve. {}",
+                self.field,
+                self.refused()
+            );
+            findings.push(Finding { reason: Reason::UnsupportedValue, message });
+        }
         RouteTarget::Broken
     }
 }

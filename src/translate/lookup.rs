@@ -39,9 +39,9 @@ pub(super) struct Lookup<O> {
 /// What stands between an object and us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// Its kind cannot be read; the sentence names the remedy.
+    /// Its kind cannot be read; the clause names the remedy.
     KindUnreadable(String),
-    /// Its present version does not decode; the sentence says why.
+    /// Its present version does not decode; the clause says why.
     Undecodable(String),
 }
 
@@ -62,14 +62,19 @@ impl<T> Lookup<Object<T>> {
 
 fn trouble(kind: Kind, key: &ObjectKey, problems: &Problems) -> Option<Trouble> {
     if let Some(sentence) = problems.degraded.get(&kind) {
-        return Some(Trouble::KindUnreadable(sentence.clone()));
+        return Some(Trouble::KindUnreadable(clause(sentence)));
     }
     // An empty map is the rule, and a look-up needs an owned key.
     if problems.undecodable.is_empty() {
         return None;
     }
     let problem = problems.undecodable.get(&(kind, key.clone()))?;
-    Some(Trouble::Undecodable(problem.message.clone()))
+    Some(Trouble::Undecodable(clause(&problem.message)))
+}
+
+/// A sentence without its end, to be followed by its consequence.
+fn clause(sentence: &str) -> String {
+    sentence.trim_end_matches('.').to_owned()
 }
 
 /// The most similar name among the objects of `key`'s namespace, where one is similar enough to be meant.

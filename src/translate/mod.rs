@@ -7,6 +7,7 @@
 //!
 //! [`Finding`]: crate::conditions::facts::Finding
 
+mod acceptance;
 mod aliases;
 mod behaviors;
 mod certificates;
@@ -19,6 +20,7 @@ mod ports;
 mod traffic;
 mod unit;
 mod unserved;
+mod viewer_certificate;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

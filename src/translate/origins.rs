@@ -97,7 +97,7 @@ impl<'u> Pass<'u> {
 
     /// The Service and its port.
     fn resolve(self, findings: &mut Vec<Finding>) -> Result<(&'u Backend, &'u ServicePort), Finding> {
-        let name = ObjectKey::new(self.inputs.key.namespace.as_str(), self.origin.service.name.as_str());
+        let name = self.service();
         let Some(backend) = self.backend() else {
             let problem = "its Service is in another namespace, which this version does not serve.";
             return Err(self.finding(Reason::UnsupportedValue, problem));
@@ -135,6 +135,10 @@ impl<'u> Pass<'u> {
         let port = ports::choose(service, self.origin.http_port.as_ref())
             .map_err(|problem| self.finding(Reason::PortNotFound, &format!("Service {name} {problem}")))?;
         Ok((backend, port))
+    }
+
+    fn service(self) -> ObjectKey {
+        ObjectKey::new(self.inputs.key.namespace.as_str(), self.origin.service.name.as_str())
     }
 
     fn backend(self) -> Option<&'u Backend> {
@@ -221,15 +225,13 @@ impl<'u> Pass<'u> {
         if !self.is_used() {
             return;
         }
-        let service = &self.origin.service.name;
+        let service = self.service();
         let problem = match (&self.inputs.slices_unreadable, collected.refused) {
             (Some(sentence), _) => format!("EndpointSlices cannot be read: {sentence}."),
             (None, Some(address)) => {
-                format!(
-                    "the endpoints of Service {service:?} have addresses that no pod can have ({address})."
-                )
+                format!("the endpoints of Service {service} have addresses that no pod can have ({address}).")
             }
-            (None, None) => format!("no endpoint of Service {service:?} is ready."),
+            (None, None) => format!("no endpoint of Service {service} is ready."),
         };
         if self.inputs.slices_unreadable.is_some() {
             findings.push(self.finding(Reason::RefNotPermitted, &problem));
@@ -240,7 +242,8 @@ impl<'u> Pass<'u> {
     /// An origin that is used and leads nowhere has no serving endpoint, whatever the cause.
     fn report_unreachable(self, findings: &mut Vec<Finding>) {
         if self.is_used() {
-            findings.push(self.finding(Reason::NoEndpoints, "it cannot be used, so no endpoint serves."));
+            let message = format!("origin {:?} cannot be used.", self.origin.id);
+            findings.push(Finding { reason: Reason::NoEndpoints, message });
         }
     }
 }

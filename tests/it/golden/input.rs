@@ -1,0 +1,115 @@
+//! Golden inputs: documents to snapshots, decoding as the cluster provider does.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tidegate::api::unknown_fields_of_object;
+use tidegate::object::ObjectKey;
+use tidegate::snapshot::{Kind, Snapshot, Undecodable};
+
+/// What one golden input asks for.
+pub(super) struct Case {
+    /// When the conditions are judged.
+    pub(super) now: Timestamp,
+    /// `--default-certificate`.
+    pub(super) default_certificate: Option<ObjectKey>,
+    /// The snapshots, one after the other.
+    pub(super) steps: Vec<Snapshot>,
+}
+
+/// A document of kind `Case`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Setting {
+    #[serde(rename = "kind")]
+    _kind: String,
+    now: Option<Timestamp>,
+    default_certificate: Option<String>,
+    #[serde(default)]
+    degraded: BTreeMap<String, String>,
+}
+
+/// Reads a golden input; `path` is for messages.
+pub(super) fn parse(text: &str, path: &Path) -> Case {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+    let now = "2026-06-01T00:00:00Z".parse().unwrap();
+    let mut case = Case { now, default_certificate: None, steps: Vec::new() };
+    let mut snapshot = Snapshot::default();
+    for document in documents {
+        let place = format!("{}: {document}", path.display());
+        match document["kind"].as_str().expect(&place) {
+            "Case" => apply(serde_json::from_value(document).expect(&place), &mut case, &mut snapshot),
+            "Later" => case.steps.push(snapshot.clone()),
+            "Gone" => assert!(snapshot.secrets.remove(&key(&document)).is_some(), "{place}"),
+            "Distribution" => {
+                let unknown = unknown_fields_of_object(&document);
+                assert!(unknown.is_empty(), "{place}: {unknown:?}");
+                add_distribution(&document, &mut snapshot);
+            }
+            "Service" => add(document, &mut snapshot.services),
+            "EndpointSlice" => add(document, &mut snapshot.endpoint_slices),
+            "Secret" => add(secret(document), &mut snapshot.secrets),
+            _ => panic!("{place}: no such kind"),
+        }
+    }
+    case.steps.push(snapshot);
+    case
+}
+
+fn apply(setting: Setting, case: &mut Case, snapshot: &mut Snapshot) {
+    case.now = setting.now.unwrap_or(case.now);
+    case.default_certificate = setting.default_certificate.map(|key| key.parse().unwrap());
+    snapshot.problems.degraded = setting
+        .degraded
+        .into_iter()
+        .map(|(kind, sentence)| {
+            let kinds = [Kind::Distribution, Kind::Service, Kind::EndpointSlice, Kind::Secret];
+            (kinds.into_iter().find(|known| known.as_str() == kind).unwrap(), sentence)
+        })
+        .collect();
+}
+
+/// An object that does not decode leaves its last version where it is.
+fn add_distribution(document: &Value, snapshot: &mut Snapshot) {
+    let key = key(document);
+    let place = (Kind::Distribution, key.clone());
+    match serde_json::from_value(document.clone()) {
+        Ok(distribution) => {
+            snapshot.problems.undecodable.remove(&place);
+            snapshot.distributions.insert(key, Arc::new(distribution));
+        }
+        Err(error) => {
+            let metadata = &document["metadata"];
+            let uid = metadata["uid"].as_str().map(str::to_owned);
+            let generation = metadata["generation"].as_i64();
+            let problem = Undecodable { uid, generation, message: error.to_string() };
+            snapshot.problems.undecodable.insert(place, problem);
+        }
+    }
+}
+
+fn add<T: DeserializeOwned>(document: Value, objects: &mut BTreeMap<ObjectKey, Arc<T>>) {
+    let key = key(&document);
+    objects.insert(key, Arc::new(serde_json::from_value(document).unwrap()));
+}
+
+fn key(document: &Value) -> ObjectKey {
+    let part = |name: &str| document["metadata"][name].as_str().expect(name);
+    ObjectKey::new(part("namespace"), part("name"))
+}
+
+/// `stringData` as the API server stores it.
+fn secret(mut document: Value) -> Value {
+    use base64::Engine;
+    let texts = document["stringData"].take();
+    for (key, text) in texts.as_object().into_iter().flatten() {
+        let text = text.as_str().unwrap();
+        document["data"][key] = base64::engine::general_purpose::STANDARD.encode(text).into();
+    }
+    document
+}
