@@ -7,6 +7,7 @@ mod api;
 mod chart;
 mod cli;
 mod cluster;
+mod golden;
 mod manifests;
 mod provider;
 mod tidy;

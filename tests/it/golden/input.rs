@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tidegate::api::unknown_fields_of_object;
 use tidegate::object::ObjectKey;
 use tidegate::snapshot::{Kind, Snapshot, Undecodable};
 
@@ -46,11 +45,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Case {
             "Case" => apply(serde_json::from_value(document).expect(&place), &mut case, &mut snapshot),
             "Later" => case.steps.push(snapshot.clone()),
             "Gone" => assert!(snapshot.secrets.remove(&key(&document)).is_some(), "{place}"),
-            "Distribution" => {
-                let unknown = unknown_fields_of_object(&document);
-                assert!(unknown.is_empty(), "{place}: {unknown:?}");
-                add_distribution(&document, &mut snapshot);
-            }
+            "Distribution" => add_distribution(&document, &mut snapshot),
             "Service" => add(document, &mut snapshot.services),
             "EndpointSlice" => add(document, &mut snapshot.endpoint_slices),
             "Secret" => add(secret(document), &mut snapshot.secrets),
