@@ -33,9 +33,10 @@ pub struct Behavior {
     #[schemars(with = "Text<form::Id>")]
     pub target_origin_id: String,
 
-    /// Whether viewers may use HTTP without TLS, for `ws://`, too.
+    /// Whether viewers may use HTTP without TLS, and `ws://`: `allow-all` (they may), `https-only` (they get 403) or `redirect-to-https` (they get 301 for GET and HEAD, 307 for other methods).
     /// Without it: `redirect-to-https` where `viewerCertificate` is set, else `allow-all`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ViewerProtocolPolicy")]
     pub viewer_protocol_policy: Option<ViewerProtocolPolicy>,
 
     /// The methods that are passed on; others are answered with 403, and CONNECT and TRACE always with 405.

@@ -65,7 +65,7 @@ pub struct DistributionSpec {
     #[schemars(with = "Text<form::RootObject>")]
     pub default_root_object: Option<String>,
 
-    /// The highest HTTP version offered to viewers over TLS.
+    /// What is offered to viewers over TLS: `http2` (HTTP/2, and HTTP/1.1 beside it) or `http1.1` (only that).
     #[serde(default)]
     pub http_version: HttpVersion,
 

@@ -16,7 +16,7 @@ use super::{
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = validations(rules::LOAD_BALANCING)))]
 pub struct LoadBalancing {
-    /// The rule of choice.
+    /// The rule of choice: `least-request` (the endpoint with less in flight), `round-robin` (one after the other) or `hash` (the same endpoint for the same value of `hashOn`).
     pub algorithm: Algorithm,
 
     /// What `algorithm: hash` looks at.

@@ -35,9 +35,10 @@ pub struct Origin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub https_port: Option<PortReference>,
 
-    /// Whether TLS is spoken to the origin, for WebSocket, too.
+    /// Whether TLS is spoken to the origin, for WebSocket, too: `http-only` (never), `https-only` (always) or `match-viewer` (as the viewer does).
     /// Without it the Service port's `appProtocol` decides, else it is `http-only`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "OriginProtocolPolicy")]
     pub origin_protocol_policy: Option<OriginProtocolPolicy>,
 
     /// A prefix put before the path of each request, such as `/v2`.
@@ -87,9 +88,10 @@ pub struct Origin {
     #[schemars(with = "Text<form::MoreThanZero>")]
     pub response_completion_timeout: Option<Duration>,
 
-    /// The HTTP version spoken to the origin.
+    /// The HTTP version spoken to the origin: `http1.1`, or `http2`, which gRPC needs.
     /// Without it the Service port's `appProtocol` decides, else it is `http1.1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "HttpVersion")]
     pub http_version: Option<HttpVersion>,
 
     /// How the origin's certificate is verified.

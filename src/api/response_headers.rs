@@ -153,7 +153,7 @@ pub struct ContentTypeOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FrameOptions {
-    /// Who may put the page into a frame.
+    /// Who may put the page into a frame: `DENY` (nobody) or `SAMEORIGIN` (pages of the same origin).
     pub frame_option: FrameOption,
 
     /// Whether it replaces the origin's header; when false, the origin's stays.
@@ -176,7 +176,7 @@ pub enum FrameOption {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReferrerPolicy {
-    /// The value of the header.
+    /// The value of the header, as the Referrer Policy standard defines it.
     pub referrer_policy: ReferrerPolicyValue,
 
     /// Whether it replaces the origin's header; when false, the origin's stays.

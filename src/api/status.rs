@@ -16,8 +16,9 @@ pub struct DistributionStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Everything in one word.
+    /// Everything in one word: `Deployed` (every live replica serves this generation), `InProgress` (not yet), `Degraded` (served, but a part does not work), `Rejected` (nothing of this generation is served) or `Disabled`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DistributionState")]
     pub state: Option<DistributionState>,
 
     /// The name that the Distribution has under the controller's base domain.
@@ -112,7 +113,7 @@ pub struct AliasStatus {
     /// The alias.
     pub name: String,
 
-    /// Whether this Distribution holds it.
+    /// Whether this Distribution holds it: `Active`, or `Conflict` where another one does.
     pub state: AliasState,
 }
 
@@ -132,7 +133,7 @@ pub struct OriginStatus {
     /// The id of the origin.
     pub id: String,
 
-    /// Whether it can be reached.
+    /// Whether it can be reached: `Available`, `NoEndpoints` (none that serves), or `NotFound` (no such Service or port).
     pub state: OriginState,
 
     /// Why not, in one word.

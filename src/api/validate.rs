@@ -88,6 +88,18 @@ mod tests {
     }
 
     #[test]
+    fn every_word_that_a_field_takes_is_explained_where_the_field_is() {
+        each(&SCHEMA, "", &mut |path, schema| {
+            let description = schema["description"].as_str().unwrap_or_default();
+            // The eight values of this header are its standard's.
+            let words = schema["enum"].as_array().filter(|_| !path.ends_with(".referrerPolicy"));
+            for word in words.into_iter().flatten().filter_map(Value::as_str) {
+                assert!(description.contains(&format!("`{word}`")), "{path}: {word} in {description:?}");
+            }
+        });
+    }
+
+    #[test]
     fn the_schema_has_nothing_that_the_api_server_warns_about_or_answers_badly() {
         each(&SCHEMA, "", &mut |path, schema| {
             for keyword in ["oneOf", "anyOf", "allOf", "nullable"] {

@@ -54,7 +54,7 @@ pub struct ViewerCertificate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ViewerMtls {
-    /// Whether a viewer without certificate is refused.
+    /// Whether a viewer must show a certificate: `required` (without one there is no connection) or `optional` (a viewer may come without, but not with a bad one).
     pub mode: MtlsMode,
 
     /// The Secret whose key `ca.crt` holds the authorities that sign viewers' certificates.

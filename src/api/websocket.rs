@@ -43,7 +43,7 @@ pub struct WebSocket {
     #[serde(skip_serializing_if = "is_default")]
     pub limits: WebSocketLimits,
 
-    /// What happens to a pod's sockets when the pod terminates.
+    /// What happens to a pod's sockets when the pod terminates: `keep` (they stay until the pod ends them) or `drain` (they get a paced Close 1012 at once).
     pub on_origin_terminating: OnOriginTerminating,
 
     /// Moves sockets off overloaded pods after a scale-out; without it none is moved.
