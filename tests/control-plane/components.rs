@@ -4,14 +4,13 @@
 //! Start at `ControlPlane::start`.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::json;
 
 /// Where the chart is installed, and whose ServiceAccount Tidegate is.
@@ -65,18 +64,17 @@ impl ControlPlane {
         self.folder.join("tidegate.kubeconfig")
     }
 
-    /// Applies the chart with its default values, so that its RBAC is what Tidegate runs with.
+    /// Installs the chart with its default values, so that its RBAC is what Tidegate runs with.
     pub(crate) fn install_chart(&self, chart: &Path) -> anyhow::Result<()> {
-        self.kubectl(&["create", "namespace", NAMESPACE], &[])?;
-        let rendered = output(
-            Command::new("helm").args(["template", "tidegate"]).arg(chart).args(["--namespace", NAMESPACE]),
-            &[],
-        )?;
-        self.kubectl(&["apply", "--server-side", "--validate=strict", "-f", "-"], &rendered.stdout)?;
-        self.kubectl(
-            &["wait", "--for=condition=Established", "crd/distributions.tidegate.io", "--timeout=30s"],
-            &[],
-        )?;
+        let mut helm = Command::new("helm");
+        helm.args(["install", "tidegate"]).arg(chart).args(["--namespace", NAMESPACE, "--create-namespace"]);
+        output(helm.arg("--kubeconfig").arg(self.admin_kubeconfig()))?;
+        self.kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "crd/distributions.tidegate.io",
+            "--timeout=30s",
+        ])?;
         Ok(())
     }
 
@@ -178,7 +176,7 @@ impl ControlPlane {
                     bail!("{name} ended with {status}:\n{}", last_lines(&log));
                 }
             }
-            match self.kubectl(&["get", "--raw", "/readyz", "--request-timeout=5s"], &[]) {
+            match self.kubectl(&["get", "--raw", "/readyz", "--request-timeout=5s"]) {
                 Ok(_) => return Ok(()),
                 Err(error) if begun.elapsed() > START_LIMIT => {
                     return Err(error).context("the API server does not become ready");
@@ -188,11 +186,8 @@ impl ControlPlane {
         }
     }
 
-    fn kubectl(&self, arguments: &[&str], stdin: &[u8]) -> anyhow::Result<Output> {
-        output(
-            Command::new("kubectl").arg("--kubeconfig").arg(self.admin_kubeconfig()).args(arguments),
-            stdin,
-        )
+    fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        output(Command::new("kubectl").arg("--kubeconfig").arg(self.admin_kubeconfig()).args(arguments))
     }
 }
 
@@ -207,21 +202,13 @@ impl Drop for ControlPlane {
 }
 
 /// Runs a short program to its end; what it says on stderr is the error.
-fn output(command: &mut Command, stdin: &[u8]) -> anyhow::Result<Output> {
+fn output(command: &mut Command) -> anyhow::Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+    let output = command
+        .stdin(Stdio::null())
+        .output()
         .with_context(|| format!("{name} does not start: build it with tests/control-plane/build"))?;
-    if let Some(mut pipe) = child.stdin.take() {
-        pipe.write_all(stdin).with_context(|| format!("{name} does not read its input"))?;
-    }
-    let output = child.wait_with_output()?;
-    if !output.status.success() {
-        bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
+    ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(output)
 }
 

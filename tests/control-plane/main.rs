@@ -2,7 +2,7 @@
 //!
 //! Everything happens in user, network and process namespaces of its own, which need no root: no port of the machine is
 //! used, nothing can leave, and when the command ends the kernel ends all that was started, whatever happened to it.
-//! The programs must be on PATH (`./build` makes them), the chart is applied as it is rendered, and the command finds
+//! The programs must be on PATH (`./build` makes them), the chart is installed with helm, and the command finds
 //!
 //! * `KUBECONFIG`: the administrator;
 //! * `TIDEGATE_KUBECONFIG`: the user of the chart's ServiceAccount, with the rights that the chart gives it. It is also the
