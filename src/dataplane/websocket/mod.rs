@@ -1,9 +1,43 @@
 //! WebSockets: from the handshake to the last byte of the tunnel.
 //!
-//! The data plane has [`handshake`] judge both heads, forwards them itself, takes both connections apart and
-//! hands the streams over.
+//! The data plane has [`handshake`] judge both heads and forwards them itself. Before it does, it is admitted by
+//! its worker's [`registry`]; after the 101 it takes both connections apart and gives the streams to
+//! [`tunnel::run`].
 //! Nothing here holds a routing table: what happens to a tunnel is decided by what passes through it, its idle
 //! timeout and the orders of its worker.
 
+mod buffers;
+pub mod closing;
+mod flow;
+mod frames;
 pub mod handshake;
+pub mod registry;
 pub mod side;
+#[cfg(test)]
+mod tests;
+pub mod tunnel;
+
+use std::time::Duration;
+
+/// The waits of tunnels; what a Distribution sets itself stands in its behavior.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// From the decision to close, for a frame under way to end, the Close frames to be answered and both
+    /// connections to end; what is left is reset.
+    pub goodbye: Duration,
+    /// From the end of one direction to that of the other.
+    pub half_closed: Duration,
+    /// Between two closes when a Distribution goes: its viewers get 404 if they come back, so there is no wave to
+    /// spread, but thousands of closes at once would make the other Distributions' viewers wait.
+    pub removal_pace: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            goodbye: Duration::from_secs(5),
+            half_closed: Duration::from_secs(10),
+            removal_pace: Duration::from_millis(1),
+        }
+    }
+}

@@ -34,8 +34,3 @@ impl<S: Side> Side for tokio_rustls::server::TlsStream<S> {
         self.get_ref().0.reset_when_dropped();
     }
 }
-
-#[cfg(test)]
-impl Side for tokio::io::DuplexStream {
-    fn reset_when_dropped(&self) {}
-}

@@ -1,0 +1,351 @@
+//! Every tunnel of one worker, from its handshake to its end, and the orders that reach them.
+//!
+//! It closes nothing itself: an order says when and why, and the tunnel obeys (see `closing`). A handshake is
+//! admitted before it is forwarded, so that no order can miss what is between the request and the 101.
+//! Start at [`Registry::admit`].
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Waits;
+use super::buffers::Buffers;
+use super::closing::{Cause, Closed, Verdict};
+use crate::drain::Schedule;
+use crate::object::ObjectKey;
+use crate::table::reason::Reason;
+use crate::telemetry::metrics::Direction;
+
+/// The tunnels of one worker; cheap to clone, and at home on its thread.
+#[derive(Clone, Debug)]
+pub struct Registry(Rc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    waits: Waits,
+    buffers: Buffers,
+    doors: Cell<Doors>,
+    next: Cell<u64>,
+    /// By number, so the oldest comes first.
+    tunnels: RefCell<BTreeMap<u64, Rc<Entry>>>,
+    emptied: Notify,
+}
+
+/// Whether handshakes are admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doors {
+    Open,
+    Closed,
+}
+
+/// What a tunnel is called in logs, metrics and the live view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// The behavior's pattern, `*` for the default one.
+    pub behavior: String,
+    /// `origins[].id`.
+    pub origin: String,
+    /// The endpoint.
+    pub endpoint: SocketAddr,
+    /// The viewer's address.
+    pub viewer: SocketAddr,
+}
+
+/// Who wants to know what happens to one tunnel: its metrics and its log lines.
+pub trait Witness {
+    /// Bytes have come, and with them the ends of messages.
+    fn passed(&self, direction: Direction, bytes: u64, messages: u64);
+
+    /// The tunnel has ended; called once.
+    fn closed(&self, closed: &Closed);
+}
+
+/// An open tunnel, as the live view shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its number, unique on its worker.
+    pub number: u64,
+    /// Whose it is.
+    pub distribution: ObjectKey,
+    /// Its names.
+    pub labels: Labels,
+    /// How long it has been open.
+    pub age: Duration,
+    /// How long nothing has passed.
+    pub idle: Duration,
+    /// What came from the viewer.
+    pub to_origin: Tally,
+    /// What came from the origin.
+    pub to_viewer: Tally,
+}
+
+/// What has come in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Bytes, frame headers included.
+    pub bytes: u64,
+    /// Frames that came to their end.
+    pub frames: u64,
+    /// Messages that did.
+    pub messages: u64,
+}
+
+/// What a worker wants of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Say goodbye, at this time.
+    Close { at: Instant, cause: Cause },
+    /// End at once.
+    Cut,
+}
+
+/// What the registry knows of one handshake or tunnel.
+#[derive(Debug)]
+pub(super) struct Entry {
+    number: u64,
+    distribution: ObjectKey,
+    order: Cell<Option<Order>>,
+    ordered: Notify,
+    last_activity: Cell<Instant>,
+    to_origin: Cell<Tally>,
+    to_viewer: Cell<Tally>,
+    /// None while it is a handshake.
+    opened: OnceCell<Opened>,
+}
+
+struct Opened {
+    at: Instant,
+    labels: Labels,
+    witness: Box<dyn Witness>,
+}
+
+/// A handshake's place in the registry, and later its tunnel's; dropping it gives the place up.
+#[derive(Debug)]
+pub struct Admission {
+    registry: Rc<Shared>,
+    entry: Rc<Entry>,
+}
+
+impl Registry {
+    /// A worker's registry, empty.
+    pub fn new(waits: Waits) -> Self {
+        Self(Rc::new(Shared {
+            waits,
+            buffers: Buffers::default(),
+            doors: Cell::new(Doors::Open),
+            next: Cell::new(0),
+            tunnels: RefCell::default(),
+            emptied: Notify::new(),
+        }))
+    }
+
+    /// Admits a handshake, to be called before it is forwarded.
+    ///
+    /// # Errors
+    /// [`Reason::Draining`] from the beginning of a drain on. What was admitted before is closed in the drain's
+    /// pace once it is a tunnel.
+    pub fn admit(&self, distribution: &ObjectKey) -> Result<Admission, Reason> {
+        if self.0.doors.get() == Doors::Closed {
+            return Err(Reason::Draining);
+        }
+        let number = self.0.next.get();
+        self.0.next.set(number + 1);
+        let entry = Rc::new(Entry {
+            number,
+            distribution: distribution.clone(),
+            order: Cell::new(None),
+            ordered: Notify::new(),
+            last_activity: Cell::new(Instant::now()),
+            to_origin: Cell::default(),
+            to_viewer: Cell::default(),
+            opened: OnceCell::new(),
+        });
+        self.0.tunnels.borrow_mut().insert(number, Rc::clone(&entry));
+        Ok(Admission { registry: Rc::clone(&self.0), entry })
+    }
+
+    /// Begins the drain: admits nothing more, and closes what there is with 1012, oldest first and evenly over the
+    /// spread with jitter, or over as much of it as leaves the last one its goodbye before the deadline.
+    pub fn drain(&self, schedule: Schedule) {
+        self.0.doors.set(Doors::Closed);
+        let latest = schedule.deadline.saturating_duration_since(schedule.start + self.0.waits.goodbye);
+        self.close_in_pace(schedule.start, schedule.spread.min(latest), Cause::Drain, |_| true);
+    }
+
+    /// Closes the tunnels of a Distribution that was removed or disabled, with 1001.
+    pub fn remove(&self, distribution: &ObjectKey) {
+        let theirs = |entry: &Entry| entry.distribution == *distribution;
+        let count = self.0.tunnels.borrow().values().filter(|entry| theirs(entry)).count();
+        let spread = self.0.waits.removal_pace.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+        self.close_in_pace(Instant::now(), spread, Cause::DistributionRemoved, theirs);
+    }
+
+    /// Cuts what is still open, and admits nothing more.
+    pub fn terminate(&self) {
+        self.0.doors.set(Doors::Closed);
+        self.0.tunnels.borrow().values().for_each(|entry| entry.order(Order::Cut));
+    }
+
+    /// How many handshakes are in flight and tunnels open.
+    pub fn count(&self) -> usize {
+        self.0.tunnels.borrow().len()
+    }
+
+    /// Waits until no handshake is in flight and no tunnel open.
+    pub async fn emptied(&self) {
+        while self.count() > 0 {
+            self.0.emptied.notified().await;
+        }
+    }
+
+    /// The open tunnels, oldest first.
+    pub fn list(&self) -> Vec<Listed> {
+        self.0.tunnels.borrow().values().filter_map(|entry| entry.listed()).collect()
+    }
+
+    /// How many of the worker's buffers lie free.
+    #[cfg(test)]
+    pub(super) fn free_buffers(&self) -> usize {
+        self.0.buffers.free()
+    }
+
+    /// One close in each of as many equal parts of the spread, anywhere in its part.
+    fn close_in_pace(&self, start: Instant, spread: Duration, cause: Cause, chosen: impl Fn(&Entry) -> bool) {
+        let tunnels = self.0.tunnels.borrow();
+        let chosen: Vec<_> = tunnels.values().filter(|entry| chosen(entry)).collect();
+        let part = spread.as_secs_f64() / chosen.len().max(1) as f64;
+        for (position, entry) in chosen.into_iter().enumerate() {
+            let after = Duration::from_secs_f64(part * (position as f64 + fastrand::f64()));
+            entry.order(Order::Close { at: start + after, cause });
+        }
+    }
+}
+
+impl Admission {
+    /// From now on it is a tunnel.
+    pub(super) fn open(&self, labels: Labels, witness: Box<dyn Witness>) {
+        let now = Instant::now();
+        self.entry.last_activity.set(now);
+        // It is opened by `tunnel::run` alone, which takes the admission with it: never twice.
+        let _first = self.entry.opened.set(Opened { at: now, labels, witness });
+    }
+
+    /// Reports the end and gives the place up.
+    pub(super) fn close(self, verdict: Verdict) {
+        if let Some(opened) = self.entry.opened.get() {
+            opened.witness.closed(&Closed {
+                closed_by: verdict.closed_by,
+                code: verdict.code,
+                duration: opened.at.elapsed(),
+                to_origin: self.entry.to_origin.get(),
+                to_viewer: self.entry.to_viewer.get(),
+            });
+        }
+    }
+
+    pub(super) fn entry(&self) -> &Rc<Entry> {
+        &self.entry
+    }
+
+    pub(super) fn buffers(&self) -> &Buffers {
+        &self.registry.buffers
+    }
+
+    pub(super) fn waits(&self) -> Waits {
+        self.registry.waits
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut tunnels = self.registry.tunnels.borrow_mut();
+        tunnels.remove(&self.entry.number);
+        if tunnels.is_empty() {
+            self.registry.emptied.notify_waiters();
+        }
+    }
+}
+
+impl Entry {
+    /// Gives an order. Of two closes the earlier one holds; a cut beats both.
+    fn order(&self, order: Order) {
+        let holds = match (self.order.get(), order) {
+            (None, _) | (Some(Order::Close { .. }), Order::Cut) => true,
+            (Some(Order::Close { at: before, .. }), Order::Close { at, .. }) => at < before,
+            (Some(Order::Cut), _) => false,
+        };
+        if holds {
+            self.order.set(Some(order));
+            self.ordered.notify_one();
+        }
+    }
+
+    /// The order that holds now.
+    pub(super) fn current_order(&self) -> Option<Order> {
+        self.order.get()
+    }
+
+    /// Waits for the next order.
+    pub(super) async fn ordered(&self) {
+        self.ordered.notified().await;
+    }
+
+    /// Waits for [`Order::Cut`].
+    pub(super) async fn cut(&self) {
+        while self.order.get() != Some(Order::Cut) {
+            self.ordered.notified().await;
+        }
+    }
+
+    /// Counts what came; the frames and messages are those that ended in it.
+    pub(super) fn passed(&self, direction: Direction, passed: Tally) {
+        let tally = match direction {
+            Direction::ToOrigin => &self.to_origin,
+            Direction::ToViewer => &self.to_viewer,
+        };
+        let before = tally.get();
+        tally.set(Tally {
+            bytes: before.bytes + passed.bytes,
+            frames: before.frames + passed.frames,
+            messages: before.messages + passed.messages,
+        });
+        if let Some(opened) = self.opened.get() {
+            opened.witness.passed(direction, passed.bytes, passed.messages);
+        }
+        self.touch();
+    }
+
+    /// Notes that something moves.
+    pub(super) fn touch(&self) {
+        self.last_activity.set(Instant::now());
+    }
+
+    /// When something moved last.
+    pub(super) fn last_activity(&self) -> Instant {
+        self.last_activity.get()
+    }
+
+    fn listed(&self) -> Option<Listed> {
+        let opened = self.opened.get()?;
+        Some(Listed {
+            number: self.number,
+            distribution: self.distribution.clone(),
+            labels: opened.labels.clone(),
+            age: opened.at.elapsed(),
+            idle: self.last_activity.get().elapsed(),
+            to_origin: self.to_origin.get(),
+            to_viewer: self.to_viewer.get(),
+        })
+    }
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").field("labels", &self.labels).finish_non_exhaustive()
+    }
+}

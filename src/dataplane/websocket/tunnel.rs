@@ -1,0 +1,193 @@
+//! The life of one tunnel, as one task on its worker.
+//!
+//! It passes bytes both ways until a side ends, the clock strikes or an order comes, and then ends with exactly one
+//! verdict. What a side is made of is `side`'s business, how a direction passes `flow`'s, how the proxy says
+//! goodbye `closing`'s. Start at [`run`].
+
+use std::future::{pending, poll_fn};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::buffers::Buffers;
+use super::closing::{Cause, ClosedBy, NO_CLOSE, Verdict, say_goodbye};
+use super::flow::{Flow, Stop};
+use super::registry::{Admission, Labels, Order, Witness};
+use super::side::{Side, Upgraded};
+use crate::telemetry::metrics::Direction;
+
+/// What a tunnel keeps of its handshake; no table.
+pub struct Terms {
+    /// Its names.
+    pub labels: Labels,
+    /// After how long without a byte in either direction it is closed; none never.
+    pub idle_timeout: Option<Duration>,
+    /// Who is told what happens to it.
+    pub witness: Box<dyn Witness>,
+}
+
+/// Passes frames between both sides until the tunnel ends. To be spawned after the 101 was sent.
+pub async fn run<V: Side, O: Side>(
+    admission: Admission,
+    terms: Terms,
+    viewer: Upgraded<V>,
+    origin: Upgraded<O>,
+) {
+    admission.open(terms.labels, terms.witness);
+    let mut tunnel = Tunnel::new(&admission, viewer, origin);
+    let ending = tunnel.pass(&admission, terms.idle_timeout).await;
+    let first = tunnel.first_end.or(tunnel.gone);
+    let verdict = match ending {
+        Ending::Over => first,
+        Ending::Reset => {
+            tunnel.viewer.reset_when_dropped();
+            tunnel.origin.reset_when_dropped();
+            first
+        }
+        Ending::Goodbye(cause) => {
+            let sent = say_goodbye(&mut tunnel, cause, &admission).await;
+            let ours = Verdict { closed_by: cause.closed_by(), code: sent.unwrap_or(NO_CLOSE) };
+            Some(first.unwrap_or(ours))
+        }
+    };
+    drop(tunnel);
+    // Only an order to cut ends a tunnel of which no side has begun to.
+    admission.close(verdict.unwrap_or(Verdict { closed_by: ClosedBy::ShutdownDeadline, code: NO_CLOSE }));
+}
+
+/// Both sides and both directions.
+#[derive(Debug)]
+pub(super) struct Tunnel<V, O> {
+    pub(super) viewer: V,
+    pub(super) origin: O,
+    pub(super) to_viewer: Flow,
+    pub(super) to_origin: Flow,
+    /// The first Close, FIN or RST of a side.
+    first_end: Option<Verdict>,
+    /// Who did not take what was written to it, unless it still says itself why.
+    gone: Option<Verdict>,
+}
+
+/// How a tunnel ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Both directions have ended, or the second one did not in time.
+    Over,
+    /// A side was reset, or the worker cuts: so is the other.
+    Reset,
+    /// The proxy says goodbye.
+    Goodbye(Cause),
+}
+
+impl<V: Side, O: Side> Tunnel<V, O> {
+    fn new(admission: &Admission, viewer: Upgraded<V>, origin: Upgraded<O>) -> Self {
+        let flow = |direction, early| Flow::new(direction, Rc::clone(admission.entry()), early);
+        Self {
+            to_viewer: flow(Direction::ToViewer, origin.early),
+            to_origin: flow(Direction::ToOrigin, viewer.early),
+            viewer: viewer.stream,
+            origin: origin.stream,
+            first_end: None,
+            gone: None,
+        }
+    }
+
+    /// Passes bytes until something ends it.
+    async fn pass(&mut self, admission: &Admission, idle_timeout: Option<Duration>) -> Ending {
+        let entry = admission.entry();
+        let mut half_closed_until = None;
+        loop {
+            let ordered = match entry.current_order() {
+                Some(Order::Cut) => return Ending::Reset,
+                Some(Order::Close { at, cause }) => Some((at, Ending::Goodbye(cause))),
+                None => None,
+            };
+            let idle = idle_timeout.and_then(|idle| entry.last_activity().checked_add(idle));
+            let idle = idle.map(|at| (at, Ending::Goodbye(Cause::Idle)));
+            let half_closed = half_closed_until.map(|at| (at, Ending::Over));
+            let next = [ordered, idle, half_closed].into_iter().flatten().min_by_key(|(at, _)| *at);
+            if let Some((at, ending)) = next
+                && at <= Instant::now()
+            {
+                return ending;
+            }
+            tokio::select! {
+                biased;
+                // 1. A direction has ended or broken.
+                (direction, stop) = poll_fn(|cx| self.poll_pass(cx, admission.buffers())) => {
+                    if let Some(ending) = self.stopped(direction, stop) {
+                        return ending;
+                    }
+                    half_closed_until = Instant::now().checked_add(admission.waits().half_closed);
+                }
+                // 2. An order came; it is read above.
+                () = entry.ordered() => {}
+                // 3. The clock has struck, unless something passed meanwhile.
+                () = reach(next.map(|(at, _)| at)) => {}
+            }
+        }
+    }
+
+    fn poll_pass(&mut self, cx: &mut Context<'_>, buffers: &Buffers) -> Poll<(Direction, Stop)> {
+        let Self { viewer, origin, to_viewer, to_origin, first_end, .. } = self;
+        if !to_origin.is_over() {
+            let stop = to_origin.poll_pass(cx, &mut *viewer, &mut *origin, buffers);
+            note_close(first_end, ClosedBy::Viewer, to_origin);
+            if let Poll::Ready(stop) = stop {
+                return Poll::Ready((Direction::ToOrigin, stop));
+            }
+        }
+        if !to_viewer.is_over() {
+            let stop = to_viewer.poll_pass(cx, &mut *origin, &mut *viewer, buffers);
+            note_close(first_end, ClosedBy::Origin, to_viewer);
+            if let Poll::Ready(stop) = stop {
+                return Poll::Ready((Direction::ToViewer, stop));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Takes note of a direction that stopped; returns the ending where there is nothing left to wait for.
+    fn stopped(&mut self, direction: Direction, stop: Stop) -> Option<Ending> {
+        let (source_ended, source_reset, destination_reset) = match direction {
+            Direction::ToOrigin => (ClosedBy::Viewer, ClosedBy::ViewerReset, ClosedBy::OriginReset),
+            Direction::ToViewer => (ClosedBy::Origin, ClosedBy::OriginReset, ClosedBy::ViewerReset),
+        };
+        let both_over = self.to_viewer.is_over() && self.to_origin.is_over();
+        match stop {
+            Stop::Violation => return Some(Ending::Goodbye(Cause::ProtocolError)),
+            Stop::SourceReset => {
+                blame(&mut self.first_end, source_reset, NO_CLOSE);
+                return Some(Ending::Reset);
+            }
+            Stop::Ended => blame(&mut self.first_end, source_ended, NO_CLOSE),
+            Stop::DestinationGone => {
+                blame(&mut self.gone, destination_reset, NO_CLOSE);
+                if both_over {
+                    return Some(Ending::Reset);
+                }
+            }
+        }
+        both_over.then_some(Ending::Over)
+    }
+}
+
+/// The first one to end a tunnel is who closed it.
+fn blame(first: &mut Option<Verdict>, closed_by: ClosedBy, code: u16) {
+    first.get_or_insert(Verdict { closed_by, code });
+}
+
+fn note_close(first_end: &mut Option<Verdict>, source: ClosedBy, flow: &Flow) {
+    if let Some(code) = flow.close_heard() {
+        blame(first_end, source, code);
+    }
+}
+
+async fn reach(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
