@@ -9,5 +9,6 @@ mod cli;
 mod cluster;
 mod golden;
 mod manifests;
+mod properties;
 mod provider;
 mod tidy;
