@@ -1,3 +1,209 @@
-//! The data plane: what viewers and origins speak with.
+//! The data plane: workers that serve viewers from the newest routing table.
+//!
+//! [`start`] opens the listeners and the workers; the [`Handle`] is the one door through which everybody else
+//! talks to them. It knows no Kubernetes and no API types, only the table.
+//! To follow a request, start at [`exchange`]; for a connection's life, at `connection::http1`.
 
+mod account;
+mod connection;
+mod exchange;
+mod guarded_io;
+mod limits;
+mod listener;
+mod live;
+mod origin;
+mod response;
+mod tls;
+mod viewer;
 pub mod websocket;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::oneshot;
+
+use crate::drain::Drain;
+use crate::table::RoutingTable;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Metrics;
+
+pub use limits::Limits;
+pub use listener::ListenError;
+use listener::{Kind, Listener};
+use live::{Linker, LiveTable};
+use worker::Seed;
+
+/// What the data plane is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where plaintext viewers come; empty is off. Port 0 lets the system choose.
+    pub http: Vec<SocketAddr>,
+    /// Where TLS viewers come.
+    pub https: Vec<SocketAddr>,
+    /// Threads that serve.
+    pub workers: NonZeroUsize,
+    /// Waits and bounds.
+    pub limits: Limits,
+    /// The port that redirects to HTTPS name; 443 is left out.
+    pub https_redirect_port: u16,
+}
+
+/// Why the data plane did not start: one sentence for the person who started it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The system gives no thread.
+    #[error("cannot start a worker thread: {0}; allow the process more threads, or set fewer `--workers`")]
+    Thread(#[source] io::Error),
+}
+
+/// A worker that ended although nobody told it to.
+#[derive(Debug, thiserror::Error)]
+#[error("a data-plane worker ended unexpectedly; its log lines above say why, the process must be restarted")]
+pub struct WorkerLost;
+
+/// The door to a running data plane; clones lead to the same one.
+#[derive(Clone, Debug)]
+pub struct Handle(Arc<Inner>);
+
+struct Inner {
+    tables: Arc<ArcSwap<LiveTable>>,
+    publisher: Mutex<Publisher>,
+    workers: tokio::sync::Mutex<Vec<oneshot::Receiver<io::Result<usize>>>>,
+    http: Vec<SocketAddr>,
+    https: Vec<SocketAddr>,
+}
+
+struct Publisher {
+    linker: Linker,
+    /// Tables that a worker may still serve from. They are freed here, on the publisher's thread: the last
+    /// owner of 5,000 Distributions is busy for a while.
+    retired: Vec<Arc<LiveTable>>,
+}
+
+/// Opens the listeners and starts the workers; they serve an empty table until one is published.
+///
+/// # Errors
+/// [`StartError`], after which nothing is left running.
+pub fn start(
+    config: &Config,
+    drain: &Drain,
+    metrics: &Metrics,
+    access_log: &AccessLog,
+) -> Result<Handle, StartError> {
+    let mut of_workers: Vec<Vec<Listener>> = (0..config.workers.get()).map(|_| Vec::new()).collect();
+    let mut bind = |kind, addresses: &[SocketAddr]| -> Result<Vec<SocketAddr>, ListenError> {
+        let mut bound = Vec::new();
+        for address in addresses {
+            let listeners = listener::bind(kind, *address, config.workers)?;
+            bound.extend(listeners.first().map(|first| first.local));
+            of_workers.iter_mut().zip(listeners).for_each(|(own, listener)| own.push(listener));
+        }
+        Ok(bound)
+    };
+    let (http, https) = (bind(Kind::Http, &config.http)?, bind(Kind::Https, &config.https)?);
+    let tables = Arc::new(ArcSwap::from_pointee(LiveTable::default()));
+    let mut workers = Vec::new();
+    for (place, listeners) in of_workers.into_iter().enumerate() {
+        let seed = Seed {
+            listeners,
+            tables: Arc::clone(&tables),
+            limits: config.limits.clone(),
+            drain: drain.clone(),
+            https_redirect_port: config.https_redirect_port,
+            metrics: metrics.clone(),
+            access_log: access_log.clone(),
+        };
+        workers.push(spawn_worker(place, seed).map_err(StartError::Thread)?);
+    }
+    Ok(Handle(Arc::new(Inner {
+        tables,
+        publisher: Mutex::new(Publisher { linker: Linker::new(metrics.clone()), retired: Vec::new() }),
+        workers: tokio::sync::Mutex::new(workers),
+        http,
+        https,
+    })))
+}
+
+fn spawn_worker(place: usize, seed: Seed) -> io::Result<oneshot::Receiver<io::Result<usize>>> {
+    let (ended, end) = oneshot::channel();
+    let serve = move || {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        // Nobody waits where the handle is gone.
+        let _nobody_waits = ended.send(runtime.and_then(|runtime| runtime.block_on(worker::run(seed))));
+    };
+    std::thread::Builder::new().name(format!("worker-{place}")).spawn(serve)?;
+    Ok(end)
+}
+
+impl Handle {
+    /// Serves `table` from now on: each request and each handshake that begins after this. Open connections and
+    /// tunnels stay. Says whether it differs from the one before.
+    pub fn publish(&self, table: RoutingTable) -> bool {
+        let mut publisher = self.0.publisher.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.0.tables.load_full();
+        if before.table == table {
+            return false;
+        }
+        let live = publisher.linker.link(table, &before);
+        self.0.tables.store(Arc::new(live));
+        publisher.retired.push(before);
+        publisher.retired.retain(|retired| Arc::strong_count(retired) > 1);
+        true
+    }
+
+    /// The table that is served.
+    pub fn table(&self) -> RoutingTable {
+        self.0.tables.load().table.clone()
+    }
+
+    /// The addresses where plaintext viewers come, in the order of the configuration, with their ports.
+    pub fn http_addresses(&self) -> &[SocketAddr] {
+        &self.0.http
+    }
+
+    /// The addresses where TLS viewers come.
+    pub fn https_addresses(&self) -> &[SocketAddr] {
+        &self.0.https
+    }
+
+    /// Waits until the drain is over and every worker has ended; says how many exchanges and tunnels were cut
+    /// at the deadline. Whoever asks a second time waits and hears of none.
+    ///
+    /// # Errors
+    /// [`WorkerLost`] as soon as one ends without a drain.
+    pub async fn join(&self) -> Result<usize, WorkerLost> {
+        let mut workers = self.0.workers.lock().await;
+        let mut cut = 0;
+        while !workers.is_empty() {
+            let (ended, place, _) = futures_util::future::select_all(workers.iter_mut()).await;
+            drop(workers.swap_remove(place));
+            match ended {
+                Ok(Ok(of_worker)) => cut += of_worker,
+                Ok(Err(error)) => {
+                    tracing::error!(event = "worker.failed", %error, "a worker cannot go on");
+                    return Err(WorkerLost);
+                }
+                Err(_panicked) => return Err(WorkerLost),
+            }
+        }
+        Ok(cut)
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dataplane")
+            .field("http", &self.http)
+            .field("https", &self.https)
+            .finish_non_exhaustive()
+    }
+}

@@ -50,6 +50,10 @@ reasons! {
     ViewerTimeout = "viewer_timeout" => REQUEST_TIMEOUT,
     /// An expectation other than `100-continue`.
     Expectation = "expectation" => EXPECTATION_FAILED,
+    /// A request target that is too long.
+    UriTooLong = "uri_too_long" => URI_TOO_LONG,
+    /// A head with too many fields, or too large.
+    HeadersTooLarge = "headers_too_large" => REQUEST_HEADER_FIELDS_TOO_LARGE,
     /// The host belongs to another Distribution than the connection's SNI (RFC 9110 section 15.5.20).
     Misdirected = "misdirected" => MISDIRECTED_REQUEST,
     /// A WebSocket version other than 13.

@@ -7,6 +7,7 @@ mod api;
 mod chart;
 mod cli;
 mod cluster;
+mod dataplane;
 mod golden;
 mod manifests;
 mod properties;

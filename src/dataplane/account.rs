@@ -1,0 +1,207 @@
+//! The account of one exchange: what the access log and the metrics say of it, settled whatever happens.
+//!
+//! It is opened with the request and settled when it is dropped: after the last byte of the answer, or when the
+//! viewer went away in the middle.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{REFERER, USER_AGENT};
+use http::{HeaderValue, Method, StatusCode, Version};
+use tokio::time::Instant;
+
+use crate::dataplane::connection::Viewer;
+use crate::dataplane::live::LiveDistribution;
+use crate::dataplane::response::body::OriginBodyFailure;
+use crate::dataplane::viewer::body::ViewerBody;
+use crate::table::host::HostName;
+use crate::table::reason::Reason;
+use crate::table::route::Route;
+use crate::telemetry::access_log::{AccessLog, Line};
+use crate::telemetry::metrics::Metrics;
+
+/// What the log says for a viewer that went away before there was an answer.
+const VIEWER_GONE: u16 = 499;
+
+/// What is known of one exchange.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// How the viewer came.
+    pub(crate) viewer: Rc<Viewer>,
+    /// None where the head could not be read, as path and host.
+    pub(crate) method: Option<Method>,
+    pub(crate) version: Version,
+    /// The canonical host, where there is one.
+    pub(crate) host: Option<HostName>,
+    /// The path as sent, without the query.
+    pub(crate) path: Option<String>,
+    pub(crate) user_agent: Option<HeaderValue>,
+    pub(crate) referer: Option<HeaderValue>,
+    pub(crate) request_id: Option<HeaderValue>,
+    /// The Distribution, and the position of the behavior that judged the request.
+    pub(crate) matched: Option<(Arc<LiveDistribution>, usize)>,
+    /// The status of the answer; none where the viewer was gone before there was one.
+    pub(crate) status: Option<StatusCode>,
+    /// Why the proxy answered itself.
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) endpoint: Option<SocketAddr>,
+    /// Endpoints that were tried.
+    pub(crate) attempts: u32,
+    pub(crate) origin_status: Option<StatusCode>,
+    pub(crate) connect: Option<Duration>,
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) duration: Duration,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+}
+
+impl Record {
+    /// The record of a request whose head never became complete.
+    pub(crate) fn unread(viewer: &Rc<Viewer>, reason: Reason) -> Self {
+        let mut record = Self::new(Rc::clone(viewer));
+        (record.status, record.reason) = (Some(reason.status()), Some(reason.as_str()));
+        record
+    }
+
+    fn new(viewer: Rc<Viewer>) -> Self {
+        Self {
+            viewer,
+            method: None,
+            version: Version::HTTP_11,
+            host: None,
+            path: None,
+            user_agent: None,
+            referer: None,
+            request_id: None,
+            matched: None,
+            status: None,
+            reason: None,
+            endpoint: None,
+            attempts: 0,
+            origin_status: None,
+            connect: None,
+            first_byte: None,
+            duration: Duration::ZERO,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    /// Tells the metrics and the access log.
+    pub(crate) fn tell(&self, metrics: &Metrics, access_log: &AccessLog) {
+        // A viewer that went away before there was an answer: nginx's number for it.
+        let status = self.status.map_or(VIEWER_GONE, |status| status.as_u16());
+        let of_distribution = self.matched.as_ref().map(|(distribution, _)| &distribution.metrics);
+        let counted = self.status.unwrap_or(StatusCode::REQUEST_TIMEOUT);
+        match of_distribution {
+            Some(metrics) => metrics.request(counted, "h1", self.duration),
+            None => metrics.unmatched().request(counted, "h1", self.duration),
+        }
+        let key = self.matched.as_ref().map(|(distribution, _)| &distribution.routes.distribution);
+        let route = self.matched.as_ref().and_then(|(distribution, at)| distribution.routes.iter().nth(*at));
+        let behavior = route.map(Route::label);
+        let origin = self.matched.as_ref().and_then(|(distribution, at)| distribution.origin(*at));
+        access_log.write(&Line {
+            request_id: self.request_id.as_ref().and_then(|id| id.to_str().ok()),
+            connection_id: Some(self.viewer.id),
+            viewer: Some(self.viewer.peer),
+            listener: Some(self.viewer.local),
+            scheme: Some(self.viewer.scheme().as_str()),
+            sni: self.viewer.session.as_ref().and_then(|session| session.sni.as_deref()),
+            host: self.host.as_ref().map(HostName::as_str),
+            method: self.method.as_ref().map(Method::as_str),
+            path: self.path.as_deref(),
+            protocol: Some(if self.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" }),
+            status: Some(status),
+            reason: self.reason,
+            namespace: key.map(|key| key.namespace.as_str()),
+            distribution: key.map(|key| key.name.as_str()),
+            behavior: behavior.as_deref(),
+            origin: origin.map(|origin| origin.origin.key.id.as_str()),
+            endpoint: self.endpoint,
+            attempts: Some(self.attempts).filter(|attempts| *attempts > 0),
+            origin_status: self.origin_status.map(|status| status.as_u16()),
+            connect: self.connect,
+            first_byte: self.first_byte,
+            duration: Some(self.duration),
+            bytes_in: Some(self.bytes_in),
+            bytes_out: Some(self.bytes_out),
+            tls_version: self.viewer.session.as_ref().map(|session| session.version),
+            referer: text(self.referer.as_ref()),
+            user_agent: text(self.user_agent.as_ref()),
+            ..Line::default()
+        });
+    }
+}
+
+fn text(value: Option<&HeaderValue>) -> Option<&str> {
+    value.and_then(|value| value.to_str().ok())
+}
+
+/// A record that is still being written.
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// What will be told.
+    pub(crate) record: Record,
+    opened: Instant,
+    request_body: ViewerBody,
+}
+
+impl Account {
+    /// Opens the account of a request.
+    pub(crate) fn open(viewer: Rc<Viewer>, head: &http::request::Parts, request_body: ViewerBody) -> Self {
+        viewer.exchange_began();
+        let record = Record {
+            method: Some(head.method.clone()),
+            version: head.version,
+            path: Some(head.uri.path().to_owned()),
+            user_agent: head.headers.get(USER_AGENT).cloned(),
+            referer: head.headers.get(REFERER).cloned(),
+            ..Record::new(viewer)
+        };
+        Self { record, opened: Instant::now(), request_body }
+    }
+
+    /// Notes that the head of the origin's answer is there.
+    pub(crate) fn answered(&mut self) {
+        self.record.first_byte = Some(self.opened.elapsed());
+    }
+
+    /// Notes that the proxy answers itself.
+    pub(crate) fn refused(&mut self, reason: Reason) {
+        self.record.reason = Some(reason.as_str());
+    }
+
+    /// Counts bytes of the answer's body.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.record.bytes_out += bytes as u64;
+    }
+
+    /// Notes that the answer will not be complete.
+    pub(crate) fn truncated(&mut self, failure: OriginBodyFailure) {
+        self.record.reason = Some(failure.as_str());
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.record.duration = self.opened.elapsed();
+        self.record.bytes_in = self.request_body.bytes();
+        let body = match self.request_body.has_ended() {
+            true => RequestBody::Read,
+            false => RequestBody::Unread,
+        };
+        self.record.viewer.exchange_ended(body, &self.record);
+    }
+}
+
+/// Whether anything of a request is left on its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RequestBody {
+    /// It was read to its end.
+    Read,
+    /// It was not: what the viewer still sends has to be read away before the connection is closed.
+    Unread,
+}

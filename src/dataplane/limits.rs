@@ -1,0 +1,72 @@
+//! Every wait and every bound of the data plane, in one value that tests can shrink.
+//!
+//! What a Distribution sets itself (an origin's timeouts, a tunnel's idle time) stands in the table, not here.
+
+use std::time::Duration;
+
+/// The waits on viewers, and the bounds on what is buffered or queued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From the accepted connection to the end of the TLS handshake.
+    pub tls_handshake: Duration,
+    /// From the first byte of a request to the end of its head, and to the first byte of a new connection.
+    pub request_head: Duration,
+    /// Between two reads of a request body, counted only while the origin waits for it.
+    pub request_body_gap: Duration,
+    /// How long a viewer may take nothing of an answer.
+    pub answer_stall: Duration,
+    /// Between two requests of a connection.
+    pub viewer_idle: Duration,
+    /// How long a connection that was closed with something unread goes on being read, so that the viewer sees
+    /// the answer and not a reset (RFC 9112 section 9.6).
+    pub linger: Duration,
+    /// How much is read then, in bytes.
+    pub linger_bytes: usize,
+    /// What is buffered of a connection in each direction, in bytes.
+    pub buffer_bytes: usize,
+    /// A request's or a response's head, in bytes.
+    pub head_bytes: usize,
+    /// The fields of a head.
+    pub header_count: usize,
+    /// A request target, in bytes.
+    pub target_bytes: usize,
+    /// The interim responses (1xx) that an origin may send before its answer.
+    pub interim_responses: u32,
+    /// How often a request may have passed through us.
+    pub passes: usize,
+    /// TLS handshakes in flight on one worker; the next one waits in the accept queue.
+    pub handshakes: usize,
+    /// Idle connections that a worker keeps to one endpoint.
+    pub idle_per_endpoint: usize,
+    /// How long accepting rests after an error that a retry meets again (no file descriptors).
+    pub accept_pause: Duration,
+    /// How long a listener is still read after the last connection of a drain has ended.
+    pub accept_tail: Duration,
+    /// Commands that wait for one worker.
+    pub mailbox: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tls_handshake: Duration::from_secs(10),
+            request_head: Duration::from_secs(10),
+            request_body_gap: Duration::from_secs(30),
+            answer_stall: Duration::from_secs(30),
+            viewer_idle: Duration::from_secs(75),
+            linger: Duration::from_secs(2),
+            linger_bytes: 256 * 1024,
+            buffer_bytes: 64 * 1024,
+            head_bytes: 32 * 1024,
+            header_count: 100,
+            target_bytes: 8 * 1024,
+            interim_responses: 10,
+            passes: 10,
+            handshakes: 256,
+            idle_per_endpoint: 256,
+            accept_pause: Duration::from_millis(100),
+            accept_tail: Duration::from_millis(100),
+            mailbox: 64,
+        }
+    }
+}

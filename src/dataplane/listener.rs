@@ -1,0 +1,124 @@
+//! Listening sockets: one for each worker on each address, and the kernel spreads the viewers over them.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::TcpStream;
+
+/// Viewers that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// After how long without a byte, and how often, dead peers are looked for.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// HTTP without TLS.
+    Http,
+    /// HTTP with TLS.
+    Https,
+}
+
+impl Kind {
+    /// As metrics and messages name it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// One worker's socket on one address.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) kind: Kind,
+    pub(crate) socket: std::net::TcpListener,
+    /// The address that was bound, with its port.
+    pub(crate) local: SocketAddr,
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}; {}", remedy(source, *kind))]
+pub struct ListenError {
+    address: SocketAddr,
+    kind: Kind,
+    source: io::Error,
+}
+
+fn remedy(error: &io::Error, kind: Kind) -> String {
+    let flag = kind.as_str();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("stop who has this port, or choose another one with `--{flag}-listen`")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("choose a port above 1023 with `--{flag}-listen`, or allow this one to the process")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("choose an address of this machine with `--{flag}-listen`")
+        }
+        _ => format!("choose another address with `--{flag}-listen`"),
+    }
+}
+
+/// Binds `address` once for each worker. Port 0 is chosen by the system, the same for all.
+pub(crate) fn bind(
+    kind: Kind,
+    address: SocketAddr,
+    workers: NonZeroUsize,
+) -> Result<Vec<Listener>, ListenError> {
+    let fail = |source| ListenError { address, kind, source };
+    let mut address = address;
+    if !ipv6_is_on() && address.is_ipv6() && address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::UNSPECIFIED.into());
+    }
+    // Sockets that share a port share it with any process of the same user: only one that does not share finds
+    // out whether somebody else listens there.
+    drop(open(address, Sharing::Alone).map_err(fail)?);
+    let mut listeners = Vec::with_capacity(workers.get());
+    for _ in 0..workers.get() {
+        let socket = open(address, Sharing::WithWorkers).map_err(fail)?;
+        socket.listen(BACKLOG).map_err(fail)?;
+        let socket = std::net::TcpListener::from(socket);
+        let local = socket.local_addr().map_err(fail)?;
+        address.set_port(local.port());
+        listeners.push(Listener { kind, socket, local });
+    }
+    Ok(listeners)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    WithWorkers,
+}
+
+fn open(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(sharing == Sharing::WithWorkers)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn ipv6_is_on() -> bool {
+    Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)).is_ok()
+}
+
+/// Settings of every connection, to viewers and to origins.
+pub(crate) fn tune(stream: &TcpStream) {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    // They fail only on a connection that is dead already, which its first read will tell.
+    let _dead_already = stream.set_nodelay(true);
+    let _dead_already = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}

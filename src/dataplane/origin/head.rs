@@ -1,0 +1,105 @@
+//! The head of a request as the origin reads it.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Uri, Version};
+use http_body::Body;
+
+use crate::dataplane::connection::Viewer;
+use crate::dataplane::live::Load;
+use crate::dataplane::viewer::body::ViewerBody;
+use crate::dataplane::viewer::forwarded;
+use crate::dataplane::viewer::headers::{self, Trailers};
+use crate::table::host::Authority;
+use crate::table::origin::{HostHeader, Origin};
+use crate::table::reason::Reason;
+use crate::table::target::Target;
+
+/// What a head is composed from, beside the viewer's.
+#[derive(Debug)]
+pub(crate) struct Facts<'f> {
+    pub(crate) viewer: &'f Viewer,
+    pub(crate) authority: &'f Authority,
+    pub(crate) target: &'f Target,
+    pub(crate) origin: &'f Origin,
+    pub(crate) body: &'f ViewerBody,
+    pub(crate) load: Load,
+}
+
+/// A head that is ready to go.
+#[derive(Debug)]
+pub(crate) struct Composed {
+    pub(crate) head: Parts,
+    pub(crate) request_id: HeaderValue,
+    /// Whether the viewer reads trailers.
+    pub(crate) trailers: Trailers,
+}
+
+/// Makes the viewer's head into the origin's: first out with what belongs to the viewer's connection, then in
+/// with what we say, then what the origin's owner says.
+pub(crate) fn compose(mut head: Parts, facts: Facts<'_>) -> Result<Composed, Reason> {
+    let version = head.version;
+    let fields = &mut head.headers;
+    headers::strip_hop_by_hop(fields);
+    let trailers = headers::strip_te(fields);
+    facts.viewer.worker.headers_dropped(headers::drop_underscores(fields));
+    fields.remove(EXPECT); // answered by us, once there is an origin to take the body
+    let Facts { viewer, authority, .. } = facts;
+    let request_id = forwarded::set(fields, &viewer.address_value, viewer.scheme(), authority, version);
+    put_framing(fields, facts.body);
+    match facts.load {
+        Load::Tunnel => put_upgrade(fields),
+        Load::Exchange => {}
+    }
+    put_host(fields, facts.origin, authority)?;
+    put_custom(fields, facts.origin);
+    head.version = Version::HTTP_11;
+    head.uri = uri(&facts.origin.path_prefix, facts.target)?;
+    head.extensions.clear();
+    Ok(Composed { head, request_id, trailers })
+}
+
+/// Says that the connection becomes a WebSocket; in a request and in its 101 alike.
+pub(crate) fn put_upgrade(fields: &mut HeaderMap) {
+    fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+/// hyper frames what it knows the length of, and takes a GET without one for a request without a body.
+fn put_framing(fields: &mut HeaderMap, body: &ViewerBody) {
+    if !body.is_end_stream() && !fields.contains_key(CONTENT_LENGTH) {
+        fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+fn put_host(fields: &mut HeaderMap, origin: &Origin, authority: &Authority) -> Result<(), Reason> {
+    let host = match &origin.host_header {
+        HostHeader::Fixed(host) => host.clone(),
+        HostHeader::Viewer => {
+            let text = Bytes::from(authority.to_string());
+            HeaderValue::from_maybe_shared(text).map_err(|_| Reason::BadHost)?
+        }
+    };
+    fields.insert(HOST, host);
+    Ok(())
+}
+
+/// Replaces what the viewer sent under the same names.
+fn put_custom(fields: &mut HeaderMap, origin: &Origin) {
+    for (name, _) in &origin.custom_headers {
+        fields.remove(name);
+    }
+    for (name, value) in &origin.custom_headers {
+        fields.append(name.clone(), value.clone());
+    }
+}
+
+fn uri(prefix: &str, target: &Target) -> Result<Uri, Reason> {
+    let text = match prefix {
+        "" => Bytes::copy_from_slice(target.as_str().as_bytes()),
+        prefix => Bytes::from(format!("{prefix}{target}")),
+    };
+    PathAndQuery::from_maybe_shared(text).map(Uri::from).map_err(|_| Reason::BadPath)
+}

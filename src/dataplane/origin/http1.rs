@@ -1,0 +1,204 @@
+//! One HTTP/1.1 connection to an endpoint: hyper's client, driven by a local task of its own.
+//!
+//! Nothing outside of this module knows hyper's client, so that its codec can be replaced.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper::ext::on_informational;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::is_idempotent;
+use crate::dataplane::guarded_io::{Guarded, Meter};
+use crate::dataplane::viewer::body::{BodyFailure, ViewerBody};
+use crate::dataplane::websocket::side::Upgraded;
+use crate::dataplane::worker::Worker;
+use crate::table::reason::Reason;
+
+type Stream = TokioIo<Guarded<TcpStream>>;
+
+/// A connection that carries one exchange at a time.
+#[derive(Debug)]
+pub(crate) struct OriginConnection {
+    requests: SendRequest<ViewerBody>,
+    meter: Rc<Meter>,
+    interim: Arc<Interim>,
+    /// Gets the stream when the connection's task ends.
+    stream: oneshot::Receiver<Upgraded<TcpStream>>,
+}
+
+/// Speaks HTTP/1.1 on a fresh stream; a task of the worker drives it from now on.
+pub(crate) async fn open(worker: &Rc<Worker>, stream: TcpStream) -> Result<OriginConnection, hyper::Error> {
+    let guarded = Guarded::new(stream);
+    let meter = guarded.meter();
+    let limits = &worker.limits;
+    let (requests, connection) = Builder::new()
+        .max_buf_size(limits.buffer_bytes)
+        .max_headers(limits.header_count)
+        .max_header_size(limits.head_bytes)
+        .handshake(TokioIo::new(guarded))
+        .await?;
+    let (end, stream) = oneshot::channel();
+    worker.spawn(drive(connection, end));
+    let interim =
+        Interim { seen: AtomicU32::new(0), limit: limits.interim_responses, exceeded: Notify::new() };
+    Ok(OriginConnection { requests, meter, interim: Arc::new(interim), stream })
+}
+
+/// Drives a connection to its end, which is the end of HTTP after a 101, and hands the stream on.
+async fn drive(mut connection: Connection<Stream, ViewerBody>, end: oneshot::Sender<Upgraded<TcpStream>>) {
+    // An error was told to the exchange that it concerns; without one, an idle connection was closed.
+    if poll_fn(|cx| connection.poll_without_shutdown(cx)).await.is_err() {
+        return;
+    }
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner().into_inner();
+    // Nobody waits for it unless there was a 101; then it is dropped here, and so closed.
+    let _nobody_waits = end.send(Upgraded { stream, early: parts.read_buf });
+}
+
+impl OriginConnection {
+    /// Whether the other side has closed it.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
+
+    /// Sends a request and waits for the head of its answer, at most `limit` from the request's end.
+    pub(crate) async fn exchange(
+        &mut self,
+        mut request: Request<ViewerBody>,
+        body: &ViewerBody,
+        limit: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
+        let written = self.meter.written();
+        let read = self.meter.read();
+        let fail = |reason, meter: &Meter| Failure {
+            reason,
+            sent: meter.written() > written,
+            answered: meter.read() > read,
+        };
+        if self.requests.ready().await.is_err() {
+            return Err(fail(Reason::OriginReset, &self.meter));
+        }
+        self.interim.count_for(&mut request);
+        let mut response = pin!(self.requests.try_send_request(request));
+        let mut wait = pin!(sleep_until(Instant::now() + limit));
+        let result = loop {
+            tokio::select! {
+                // 1. The answer came, or the connection ended.
+                result = &mut response => break result,
+                // 2. Too many interim responses came instead.
+                () = self.interim.exceeded.notified() => return Err(fail(Reason::OriginProtocol, &self.meter)),
+                // 3. Time is up, if it was the origin that we waited for all the time.
+                () = &mut wait => match body.origin_waited_for_since().map(|since| since + limit) {
+                    Some(end) if end <= Instant::now() => {
+                        return Err(fail(Reason::OriginReadTimeout, &self.meter));
+                    }
+                    Some(end) => wait.as_mut().reset(end),
+                    None => wait.as_mut().reset(Instant::now() + limit),
+                },
+            }
+        };
+        let response = result.map_err(|failed| fail(judge(failed.error(), body), &self.meter))?;
+        if self.interim.is_exceeded() || !is_sound(response.headers()) {
+            return Err(fail(Reason::OriginProtocol, &self.meter));
+        }
+        Ok(response)
+    }
+
+    /// The stream and what came behind the 101; none where the connection broke right after it.
+    pub(crate) async fn into_upgraded(self) -> Option<Upgraded<TcpStream>> {
+        self.stream.await.ok()
+    }
+}
+
+/// The 1xx that came for one request. hyper swallows them, and would do so for ever.
+#[derive(Debug)]
+struct Interim {
+    seen: AtomicU32,
+    limit: u32,
+    exceeded: Notify,
+}
+
+impl Interim {
+    fn count_for(self: &Arc<Self>, request: &mut Request<ViewerBody>) {
+        self.seen.store(0, Ordering::Relaxed);
+        let this = Arc::clone(self);
+        on_informational(request, move |_| {
+            this.seen.fetch_add(1, Ordering::Relaxed);
+            if this.is_exceeded() {
+                this.exceeded.notify_one();
+            }
+        });
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.seen.load(Ordering::Relaxed) > self.limit
+    }
+}
+
+/// Why a connection gave no answer, and how far it had got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// What the viewer is told, where nothing else can be tried.
+    pub(crate) reason: Reason,
+    /// Whether a byte of the request was written.
+    sent: bool,
+    /// Whether a byte of an answer came.
+    answered: bool,
+}
+
+impl Failure {
+    /// Whether the endpoint cannot have seen anything of the request.
+    pub(crate) fn nothing_was_sent(self) -> bool {
+        self.reason == Reason::OriginReset && !self.sent && !self.answered
+    }
+
+    /// Whether a request that failed on a pooled connection may go to another one: the connection was dead
+    /// before a byte of an answer, and the request was not written or does no harm twice.
+    pub(crate) fn may_be_sent_again(self, method: &Method, body: &ViewerBody) -> bool {
+        let dead = self.reason == Reason::OriginReset && !self.answered;
+        dead && body.is_replayable() && (!self.sent || is_idempotent(method))
+    }
+}
+
+/// What the end of a connection means for the exchange on it.
+fn judge(error: &hyper::Error, body: &ViewerBody) -> Reason {
+    match body.failure() {
+        Some(BodyFailure::Stalled) => Reason::ViewerTimeout,
+        Some(BodyFailure::Broken) => Reason::BadRequest,
+        None if error.is_parse() => Reason::OriginProtocol,
+        None => Reason::OriginReset,
+    }
+}
+
+/// Whether a response says once where it ends (RFC 9112 section 6.3); hyper lets `chunked` win over a length and
+/// reads other codings to the end of the connection.
+fn is_sound(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let coding_is_sound = match codings.next() {
+        None => true,
+        Some(coding) => {
+            let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+            chunked && codings.next().is_none() && !headers.contains_key(CONTENT_LENGTH)
+        }
+    };
+    let digits = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length_is_sound = match lengths.next() {
+        None => true,
+        Some(length) => digits(length.as_bytes()) && lengths.all(|other| other == length),
+    };
+    coding_is_sound && length_is_sound
+}

@@ -1,0 +1,69 @@
+//! A worker's idle connections to endpoints, the last used first.
+//!
+//! Last in, first out: the warm ones stay warm and the others age out. A connection is never given to another
+//! endpoint than the one that it was opened to.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::http1::OriginConnection;
+
+/// The idle connections of one worker.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    idle: RefCell<HashMap<SocketAddr, Vec<Idle>>>,
+    per_endpoint: usize,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: OriginConnection,
+    until: Instant,
+}
+
+impl Pool {
+    /// An empty pool that keeps at most so many connections to one endpoint.
+    pub(crate) fn new(per_endpoint: usize) -> Self {
+        Self { idle: RefCell::default(), per_endpoint }
+    }
+
+    /// The connection that idles shortest and is not known to be dead.
+    pub(crate) fn take(&self, endpoint: SocketAddr) -> Option<OriginConnection> {
+        let mut idle = self.idle.borrow_mut();
+        let stack = idle.get_mut(&endpoint)?;
+        let now = Instant::now();
+        while let Some(last) = stack.pop() {
+            if last.until > now && !last.connection.is_closed() {
+                return Some(last.connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for `keepalive`, unless there are enough.
+    pub(crate) fn put(&self, endpoint: SocketAddr, connection: OriginConnection, keepalive: Duration) {
+        if keepalive.is_zero() || connection.is_closed() {
+            return;
+        }
+        let mut idle = self.idle.borrow_mut();
+        let stack = idle.entry(endpoint).or_default();
+        if stack.len() < self.per_endpoint {
+            stack.push(Idle { connection, until: Instant::now() + keepalive });
+        }
+    }
+
+    /// Closes what has idled long enough, what the other side has closed, and what leads to endpoints that are
+    /// not in the table any more.
+    pub(crate) fn sweep(&self, endpoints: &HashSet<SocketAddr>) {
+        let now = Instant::now();
+        self.idle.borrow_mut().retain(|endpoint, stack| {
+            let stays = endpoints.contains(endpoint);
+            stack.retain(|idle| stays && idle.until > now && !idle.connection.is_closed());
+            !stack.is_empty()
+        });
+    }
+}

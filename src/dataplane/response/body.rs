@@ -1,0 +1,183 @@
+//! The response body on its way to the viewer.
+//!
+//! It carries the account of its exchange, which is settled when the last byte is handed over or the viewer is
+//! gone, and the connection to the origin, which goes back to the pool when the body has ended as announced.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Sleep, sleep};
+
+use crate::dataplane::account::Account;
+use crate::dataplane::origin::Returning;
+use crate::dataplane::viewer::headers::Trailers;
+
+/// A body with the account of its exchange.
+#[derive(Debug)]
+pub(crate) struct AnswerBody {
+    source: Source,
+    account: Account,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// What is left of a text of ours.
+    Own(Option<Bytes>),
+    Origin(Box<OriginBody>),
+}
+
+impl AnswerBody {
+    /// A text of our own; empty means no body.
+    pub(crate) fn own(text: Bytes, account: Account) -> Self {
+        Self { source: Source::Own(Some(text).filter(|text| !text.is_empty())), account }
+    }
+
+    /// An origin's body.
+    pub(crate) fn origin(body: OriginBody, account: Account) -> Self {
+        Self { source: Source::Origin(Box::new(body)), account }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = OriginBodyFailure;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, OriginBodyFailure>>> {
+        let this = self.get_mut();
+        let next = match &mut this.source {
+            Source::Own(text) => text.take().map(|text| Ok(Frame::data(text))),
+            Source::Origin(body) => ready!(body.poll_next(cx)),
+        };
+        match &next {
+            Some(Ok(frame)) => this.account.sent(frame.data_ref().map_or(0, Bytes::len)),
+            Some(Err(failure)) => this.account.truncated(*failure),
+            None => {}
+        }
+        Poll::Ready(next)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Own(text) => text.is_none(),
+            Source::Origin(body) => body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Source::Origin(body) => body.incoming.size_hint(),
+        }
+    }
+}
+
+/// The body of an origin's response.
+#[derive(Debug)]
+pub(crate) struct OriginBody {
+    incoming: Incoming,
+    idle_timeout: Duration,
+    trailers: Trailers,
+    /// The connection, until the body has ended or failed.
+    returning: Option<Returning>,
+    /// Runs only while we wait for the origin; made by the first wait.
+    idle: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why an origin's body did not arrive completely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OriginBodyFailure {
+    /// `responseIdleTimeout` passed without a byte.
+    #[error("the origin stopped sending its response body")]
+    Stalled,
+    /// The connection ended early, or the body's framing is malformed.
+    #[error("the response body is malformed or was cut off")]
+    Broken,
+}
+
+impl OriginBodyFailure {
+    /// The failure as logs and metrics name it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Stalled => "origin_response_idle_timeout",
+            Self::Broken => "origin_truncated",
+        }
+    }
+}
+
+impl OriginBody {
+    /// Takes over the body that came on `returning`.
+    pub(crate) fn new(
+        incoming: Incoming,
+        idle_timeout: Duration,
+        trailers: Trailers,
+        returning: Returning,
+    ) -> Self {
+        let mut body = Self { incoming, idle_timeout, trailers, returning: Some(returning), idle: None };
+        if body.incoming.is_end_stream() {
+            body.end();
+        }
+        body
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, OriginBodyFailure>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.idle = None;
+                if self.incoming.is_end_stream() {
+                    self.end();
+                }
+                Poll::Ready(self.pass(frame).map(Ok))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(self.fail(OriginBodyFailure::Broken)))),
+            Poll::Ready(None) => {
+                self.end();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let limit = self.idle_timeout;
+                let idle = self.idle.get_or_insert_with(|| Box::pin(sleep(limit)));
+                ready!(idle.as_mut().poll(cx));
+                Poll::Ready(Some(Err(self.fail(OriginBodyFailure::Stalled))))
+            }
+        }
+    }
+
+    /// Data passes; trailers, which are the last frame, where the viewer reads them.
+    fn pass(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        let trailers = match frame.into_trailers() {
+            Ok(trailers) => trailers,
+            Err(data) => return Some(data),
+        };
+        self.end();
+        (self.trailers == Trailers::Passed).then(|| Frame::trailers(harmless(trailers)))
+    }
+
+    fn end(&mut self) {
+        if let Some(returning) = self.returning.take() {
+            returning.give_back();
+        }
+    }
+
+    fn fail(&mut self, failure: OriginBodyFailure) -> OriginBodyFailure {
+        self.returning = None;
+        failure
+    }
+}
+
+/// Trailers never frame, route or authorise a message (RFC 9110 section 6.5.1).
+fn harmless(mut trailers: HeaderMap) -> HeaderMap {
+    for name in [AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING] {
+        trailers.remove(name);
+    }
+    trailers
+}

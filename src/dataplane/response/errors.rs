@@ -1,0 +1,139 @@
+//! The answers of the proxy itself: errors and redirects, short and without anybody's names.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, SEC_WEBSOCKET_VERSION};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::dataplane::websocket::handshake;
+use crate::table::host::HostName;
+use crate::table::reason::Reason;
+use crate::table::target::Target;
+
+/// Names the reason in each error of ours.
+const X_TIDEGATE_ERROR: HeaderName = HeaderName::from_static("x-tidegate-error");
+
+/// What the proxy can pass on.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// How a viewer reads an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// As a sentence.
+    Text,
+    /// As `{"error": REASON, "status": CODE}`.
+    Json,
+}
+
+impl Format {
+    /// JSON where `Accept` names it before any text, which is how API clients ask.
+    pub(crate) fn preferred(headers: &HeaderMap) -> Self {
+        let accepted =
+            headers.get_all(ACCEPT).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
+        for range in accepted {
+            let range = range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+            if range.eq_ignore_ascii_case(b"application/json") {
+                return Self::Json;
+            }
+            if range == b"*/*" || range.get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/")) {
+                return Self::Text;
+            }
+        }
+        Self::Text
+    }
+}
+
+/// The answer for a reason, without a body where `text` may not carry one.
+pub(crate) fn error(reason: Reason, format: Format) -> Response<Bytes> {
+    let status = reason.status();
+    let (content_type, text) = match format {
+        Format::Text => ("text/plain; charset=utf-8", format!("{status}: {}\n", reason.as_str())),
+        Format::Json => (
+            "application/json",
+            format!("{{\"error\":\"{}\",\"status\":{}}}\n", reason.as_str(), status.as_u16()),
+        ),
+    };
+    let mut response = Response::new(Bytes::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(X_TIDEGATE_ERROR, HeaderValue::from_static(reason.as_str()));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    match reason {
+        Reason::MethodNotSupported => headers.insert(ALLOW, METHODS),
+        Reason::WebsocketVersion => headers.insert(SEC_WEBSOCKET_VERSION, handshake::SUPPORTED_VERSION),
+        _ => None,
+    };
+    response
+}
+
+/// The redirect to the same target over HTTPS; the default port is left out.
+pub(crate) fn redirect_to_https(
+    status: StatusCode,
+    host: &HostName,
+    port: u16,
+    target: &Target,
+) -> Response<Bytes> {
+    let location = match port {
+        443 => format!("https://{host}{target}"),
+        port => format!("https://{host}:{port}{target}"),
+    };
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    let location = HeaderValue::try_from(location).expect("host names and targets are visible ASCII");
+    response.headers_mut().insert(LOCATION, location);
+    response
+}
+
+/// What `OPTIONS *` asks for (RFC 9110 section 9.3.7).
+pub(crate) fn options() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, METHODS);
+    response
+}
+
+/// An answer as bytes, for where there is no HTTP connection any more; it says that the connection closes.
+pub(crate) fn to_bytes(response: &Response<Bytes>) -> Vec<u8> {
+    let status = response.status();
+    let mut bytes = format!("HTTP/1.1 {} ", status.as_u16()).into_bytes();
+    bytes.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    bytes.extend_from_slice(b"\r\nconnection: close\r\n");
+    for (name, value) in response.headers() {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", response.body().len()).as_bytes());
+    bytes.extend_from_slice(response.body());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn preferred(accept: &'static str) -> Format {
+        Format::preferred(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]))
+    }
+
+    #[test]
+    fn json_is_for_who_asks_for_it_first() {
+        assert_eq!(preferred("application/json"), Format::Json);
+        assert_eq!(preferred("application/json;q=0.9, text/plain"), Format::Json);
+        assert_eq!(preferred("text/html, application/json"), Format::Text);
+        assert_eq!(preferred("*/*"), Format::Text);
+        assert_eq!(Format::preferred(&HeaderMap::new()), Format::Text);
+    }
+
+    #[test]
+    fn a_redirect_leaves_the_default_port_out() {
+        let (host, target) = (HostName::parse("a.example").unwrap(), Target::parse("/x?y").unwrap());
+        let location = |port| {
+            let response = redirect_to_https(StatusCode::MOVED_PERMANENTLY, &host, port, &target);
+            response.headers()[LOCATION].to_str().unwrap().to_owned()
+        };
+        assert_eq!(location(443), "https://a.example/x?y");
+        assert_eq!(location(8443), "https://a.example:8443/x?y");
+    }
+}

@@ -1,0 +1,4 @@
+//! What a viewer gets: an origin's answer or one of our own.
+
+pub(crate) mod body;
+pub(crate) mod errors;

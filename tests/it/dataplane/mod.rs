@@ -1,0 +1,4 @@
+//! Bytes on the wire: viewers and origins over loopback, tables made by hand.
+
+mod http1;
+pub(crate) mod rig;

@@ -1,0 +1,312 @@
+//! What the data-plane tests stand on: a running data plane, hand-made tables, raw viewers, raw origins.
+//!
+//! Everything is on loopback, on ports that the system chose, and every wait has a limit.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::num::{NonZeroU8, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use tidegate::dataplane::{self, Config, Handle, Limits};
+use tidegate::drain::{self, Controller, Phase};
+use tidegate::object::ObjectKey;
+use tidegate::table::certificate::Certificates;
+use tidegate::table::host::HostPattern;
+use tidegate::table::origin::{Endpoint, Endpoints, HostHeader, Origin, OriginKey};
+use tidegate::table::path_pattern::PathPattern;
+use tidegate::table::route::{
+    AllowedMethods, Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy,
+    WebSocketPolicy,
+};
+use tidegate::table::{Hosts, RoutingTable};
+use tidegate::telemetry::access_log::{self, Scope};
+use tidegate::telemetry::metrics::{Build, Metrics};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// How long anything may take.
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+
+/// Waits for what must happen soon.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, what).await.expect("it takes too long")
+}
+
+/// A running data plane.
+pub(crate) struct Plane {
+    pub(crate) handle: Handle,
+    pub(crate) drain: Controller,
+}
+
+impl Plane {
+    pub(crate) fn start() -> Self {
+        Self::with(Limits::default())
+    }
+
+    pub(crate) fn with(limits: Limits) -> Self {
+        let (controller, drain) = drain::channel();
+        let metrics = Metrics::new(Build { version: "0", commit: "0" });
+        let (access_log, _writer) = access_log::start(Scope::Off, std::io::sink(), metrics.clone()).unwrap();
+        let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
+        let config = Config {
+            http: vec![loopback],
+            https: vec![loopback],
+            workers: NonZeroUsize::new(2).unwrap(),
+            limits,
+            https_redirect_port: 8443,
+        };
+        let handle = dataplane::start(&config, &drain, &metrics, &access_log).unwrap();
+        Self { handle, drain: controller }
+    }
+
+    /// One that serves these sites.
+    pub(crate) fn serving(sites: Vec<Site>) -> Self {
+        let plane = Self::start();
+        plane.publish(sites);
+        plane
+    }
+
+    pub(crate) fn publish(&self, sites: Vec<Site>) -> bool {
+        self.handle.publish(table(sites, Certificates::default()))
+    }
+
+    pub(crate) async fn connect(&self) -> Viewer {
+        Viewer::connect(self.handle.http_addresses()[0]).await
+    }
+
+    /// Sends bytes on a new connection and reads until it is closed.
+    pub(crate) async fn ask(&self, request: &str) -> String {
+        let mut viewer = self.connect().await;
+        viewer.send(request).await;
+        viewer.rest().await
+    }
+
+    pub(crate) async fn stop(self) -> usize {
+        self.drain.advance(Phase::Terminating);
+        soon(self.handle.join()).await.unwrap()
+    }
+}
+
+/// A viewer that sees bytes.
+pub(crate) struct Viewer<S = TcpStream> {
+    pub(crate) stream: S,
+    seen: Vec<u8>,
+}
+
+impl Viewer {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::on(soon(TcpStream::connect(address)).await.unwrap())
+    }
+}
+
+impl<S: AsyncRead + tokio::io::AsyncWrite + Unpin> Viewer<S> {
+    pub(crate) fn on(stream: S) -> Self {
+        Self { stream, seen: Vec::new() }
+    }
+
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        soon(self.stream.write_all(bytes.as_ref())).await.unwrap();
+        soon(self.stream.flush()).await.unwrap();
+    }
+
+    /// Reads through `end`, and gives what came up to and with it.
+    pub(crate) async fn until(&mut self, end: &str) -> String {
+        loop {
+            if let Some(at) = find(&self.seen, end.as_bytes()) {
+                let rest = self.seen.split_off(at + end.len());
+                return text(&std::mem::replace(&mut self.seen, rest));
+            }
+            let read = soon(self.stream.read_buf(&mut self.seen)).await.unwrap();
+            assert!(read > 0, "the end came before {end:?}: {:?}", text(&self.seen));
+        }
+    }
+
+    /// A response whose body has a length.
+    pub(crate) async fn response(&mut self) -> String {
+        let head = self.until("\r\n\r\n").await;
+        let length = field(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+        while self.seen.len() < length {
+            let read = soon(self.stream.read_buf(&mut self.seen)).await.unwrap();
+            assert!(read > 0, "the body is cut off");
+        }
+        let rest = self.seen.split_off(length);
+        head + &text(&std::mem::replace(&mut self.seen, rest))
+    }
+
+    /// Everything until the end of the connection.
+    pub(crate) async fn rest(&mut self) -> String {
+        soon(self.stream.read_to_end(&mut self.seen)).await.unwrap();
+        text(&std::mem::take(&mut self.seen))
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The value of a field in a raw head.
+pub(crate) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then_some(value.trim())
+    })
+}
+
+/// An origin that is played by the test: it accepts, and the test reads and writes.
+pub(crate) struct RawOrigin {
+    listener: TcpListener,
+    pub(crate) address: SocketAddr,
+}
+
+impl RawOrigin {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        Self { listener, address }
+    }
+
+    pub(crate) async fn accept(&self) -> Viewer {
+        Viewer::on(soon(self.listener.accept()).await.unwrap().0)
+    }
+
+    /// Accepts a connection for as long as something else goes on; it must not come.
+    pub(crate) async fn nobody_comes_while<T>(&self, what: impl Future<Output = T>) -> T {
+        tokio::select! {
+            biased;
+            _ = self.listener.accept() => panic!("the origin was not to be asked"),
+            done = what => done,
+        }
+    }
+}
+
+/// An origin that answers each request with its name and the head that it saw, for as long as it is held.
+pub(crate) struct EchoOrigin {
+    pub(crate) address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl EchoOrigin {
+    pub(crate) async fn start(name: &'static str) -> Self {
+        let origin = RawOrigin::start().await;
+        let address = origin.address;
+        let task = tokio::spawn(async move {
+            loop {
+                let mut connection = Viewer::on(origin.listener.accept().await.unwrap().0);
+                tokio::spawn(async move {
+                    loop {
+                        if connection.stream.readable().await.is_err() || peer_closed(&mut connection).await {
+                            return;
+                        }
+                        let head = connection.response().await;
+                        let body = format!("{name}\n{head}");
+                        let length = body.len();
+                        connection
+                            .send(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"))
+                            .await;
+                    }
+                });
+            }
+        });
+        Self { address, task }
+    }
+}
+
+async fn peer_closed(connection: &mut Viewer) -> bool {
+    connection.seen.is_empty() && matches!(connection.stream.peek(&mut [0]).await, Ok(0) | Err(_))
+}
+
+impl Drop for EchoOrigin {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One Distribution, `test/NAME`, with the alias `NAME.example`.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) name: &'static str,
+    pub(crate) endpoints: Vec<SocketAddr>,
+    pub(crate) default: RouteShape,
+    pub(crate) ordered: Vec<(&'static str, RouteShape)>,
+    pub(crate) origin: fn(&mut Origin),
+    pub(crate) root: Option<&'static str>,
+}
+
+/// What a test says of a route.
+#[derive(Clone, Copy)]
+pub(crate) struct RouteShape {
+    pub(crate) viewers: ViewerProtocolPolicy,
+    pub(crate) handshakes: Handshakes,
+}
+
+impl Site {
+    pub(crate) fn new(name: &'static str, endpoints: &[SocketAddr]) -> Self {
+        let default =
+            RouteShape { viewers: ViewerProtocolPolicy::AllowAll, handshakes: Handshakes::Accepted };
+        Self { name, endpoints: endpoints.to_vec(), default, ordered: Vec::new(), origin: |_| {}, root: None }
+    }
+
+    fn key(&self) -> ObjectKey {
+        ObjectKey::new("test", self.name)
+    }
+}
+
+/// The table of these sites.
+pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTable {
+    let mut routes = BTreeMap::new();
+    let mut endpoints = BTreeMap::new();
+    for site in sites {
+        let origin_key = OriginKey { distribution: site.key(), id: "web".to_owned() };
+        let listed = site.endpoints.iter().map(|address| Endpoint { address: *address });
+        endpoints.insert(origin_key.clone(), listed.collect());
+        let mut origin = Origin {
+            key: origin_key,
+            path_prefix: String::new(),
+            host_header: HostHeader::Viewer,
+            custom_headers: Vec::new(),
+            connection_attempts: NonZeroU8::new(3).unwrap(),
+            connection_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(10),
+            response_idle_timeout: Duration::from_secs(10),
+            keepalive_timeout: Duration::from_secs(60),
+        };
+        (site.origin)(&mut origin);
+        let origin = Arc::new(origin);
+        let route = |pattern: Option<&str>, shape: RouteShape| Route {
+            pattern: pattern.map(PathPattern::new),
+            viewer_protocol_policy: shape.viewers,
+            allowed_methods: AllowedMethods::new(vec![
+                Method::GET,
+                Method::HEAD,
+                Method::POST,
+                Method::PUT,
+                Method::OPTIONS,
+            ]),
+            web_socket: WebSocketPolicy { handshakes: shape.handshakes, idle_timeout: None },
+            target: RouteTarget::Origin(Arc::clone(&origin)),
+        };
+        let alias = HostPattern::parse(&format!("{}.example", site.name)).unwrap();
+        let compiled = Routes {
+            distribution: site.key(),
+            generation: 1,
+            state: ServingState::Enabled,
+            aliases: vec![alias],
+            default_root_object: site.root.map(str::to_owned),
+            ordered: site.ordered.iter().map(|(pattern, shape)| route(Some(pattern), *shape)).collect(),
+            default: route(None, site.default),
+        };
+        routes.insert(site.key(), Arc::new(compiled));
+    }
+    RoutingTable {
+        hosts: Arc::new(Hosts::new(routes)),
+        endpoints: Arc::new(Endpoints(endpoints)),
+        certificates: Arc::new(certificates),
+    }
+}
