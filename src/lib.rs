@@ -15,6 +15,7 @@ pub mod provider;
 pub mod reconcile;
 pub mod settings;
 pub mod snapshot;
+pub mod status;
 pub mod table;
 pub mod telemetry;
 pub mod translate;

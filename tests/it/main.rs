@@ -12,4 +12,5 @@ mod golden;
 mod manifests;
 mod properties;
 mod provider;
+mod status;
 mod tidy;

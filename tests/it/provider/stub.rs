@@ -1,4 +1,4 @@
-//! An API server in the process: a tower service that lists and watches, and that fails
+//! An API server in the process: a tower service that lists, watches and takes status patches, and that fails
 //! the way a test wants.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{Full, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -33,6 +33,8 @@ struct State {
     forbidden: BTreeSet<String>,
     /// Plurals whose next watch starts with 410.
     expired: BTreeSet<String>,
+    /// Objects that take no status write, with the status code they answer.
+    refusing: BTreeMap<String, u16>,
     requests: Vec<Seen>,
 }
 
@@ -41,6 +43,7 @@ struct State {
 pub(crate) struct Seen {
     /// Path and query.
     pub(crate) target: String,
+    pub(crate) body: Value,
 }
 
 impl Stub {
@@ -49,7 +52,7 @@ impl Stub {
         let stub = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let stub = stub.clone();
-            async move { Ok::<_, Infallible>(stub.answer(&request)) }
+            async move { Ok::<_, Infallible>(stub.answer(request).await) }
         });
         Client::new(service, "default")
     }
@@ -101,6 +104,18 @@ impl Stub {
         self.state().watches.retain(|(watched, _)| watched != plural);
     }
 
+    /// Answers `code` to every status write of an object.
+    pub(crate) fn refuse_status(&self, name: &str, code: u16) {
+        self.state().refusing.insert(name.to_owned(), code);
+    }
+
+    /// The status of a Distribution.
+    pub(crate) fn status(&self, name: &str) -> Value {
+        let state = self.state();
+        let object = state.objects.get(&("distributions".to_owned(), name.to_owned())).expect("it exists");
+        object["status"].clone()
+    }
+
     /// The requests that `wanted` picks.
     pub(crate) fn requests(&self, wanted: impl Fn(&Seen) -> bool) -> Vec<Seen> {
         self.state().requests.iter().filter(|seen| wanted(seen)).cloned().collect()
@@ -115,9 +130,12 @@ impl Stub {
         self.0.lock().expect("no test panics while it holds the lock")
     }
 
-    fn answer(&self, request: &Request<Body>) -> Answer {
-        let seen = Seen { target: request.uri().to_string() };
-        let answer = self.state().answer(request.uri());
+    async fn answer(&self, request: Request<Body>) -> Answer {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.expect("a body in memory").to_bytes();
+        let seen =
+            Seen { target: head.uri.to_string(), body: serde_json::from_slice(&body).unwrap_or_default() };
+        let answer = self.state().answer(&head.uri, &seen);
         self.state().requests.push(seen);
         self.1.notify_waiters();
         answer
@@ -125,9 +143,12 @@ impl Stub {
 }
 
 impl State {
-    fn answer(&mut self, uri: &http::Uri) -> Answer {
+    fn answer(&mut self, uri: &http::Uri, seen: &Seen) -> Answer {
         let segments: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
         let query = uri.query().unwrap_or_default();
+        if let [.., "namespaces", namespace, "distributions", name, "status"] = segments.as_slice() {
+            return self.patch(&format!("{namespace}/{name}"), &seen.body);
+        }
         let plural = segments.last().copied().unwrap_or_default().to_owned();
         let namespace = segments.iter().position(|segment| *segment == "namespaces");
         let namespace = namespace.and_then(|at| segments.get(at + 1)).copied();
@@ -163,6 +184,27 @@ impl State {
         });
         let body = StreamBody::new(lines.map(|line| Ok(Frame::data(line))));
         Response::new(UnsyncBoxBody::new(body))
+    }
+
+    /// A status by server-side apply; close enough for one field manager.
+    fn patch(&mut self, name: &str, body: &Value) -> Answer {
+        if let Some(code) = self.refusing.get(name) {
+            return failure(*code, "Invalid", "spec.origins: Invalid value");
+        }
+        let key = ("distributions".to_owned(), name.to_owned());
+        let Some(mut object) = self.objects.get(&key).cloned() else {
+            return failure(404, "NotFound", "no such Distribution");
+        };
+        let uid = &body["metadata"]["uid"];
+        if !uid.is_null() && *uid != object["metadata"]["uid"] {
+            return failure(409, "Conflict", "another uid");
+        }
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        object["status"] = body["status"].clone();
+        self.objects.insert(key, object.clone());
+        self.tell("distributions", "MODIFIED", &object);
+        answer(StatusCode::OK, &object)
     }
 
     fn tell(&mut self, plural: &str, kind: &str, object: &Value) {

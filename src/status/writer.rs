@@ -1,0 +1,170 @@
+//! The loop that writes statuses: only what differs, a few at a time, and never in a hurry.
+//!
+//! It is given facts and what stands in the cluster, and knows neither provider nor table.
+//! Start at [`run`]; what is due is decided in the ledger.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use kube::Client;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::apply::{Failure, apply};
+use super::ledger::{Ledger, Moment, Write};
+use super::story;
+use crate::conditions::facts::Facts;
+use crate::object::ObjectKey;
+use crate::telemetry::metrics::Metrics;
+
+/// Far away, for timers that are not set.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
+/// What stands in the cluster.
+pub struct Present {
+    /// Wakes when a status changed.
+    pub changes: watch::Receiver<()>,
+    /// The `status` of each Distribution that has one; the same `Arc` as long as it did not change.
+    pub read: Box<dyn Fn() -> BTreeMap<ObjectKey, Arc<Value>> + Send + Sync>,
+}
+
+/// The waits of the writer; tests shrink them.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long changes gather before they are judged.
+    pub debounce: Duration,
+    /// How long one write may take.
+    pub call: Duration,
+    /// How many writes are on their way at once.
+    pub at_once: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { debounce: Duration::from_millis(200), call: Duration::from_secs(10), at_once: 8 }
+    }
+}
+
+/// What the writer is made of. `R` is what a finished round hands on: facts, and whatever else.
+pub struct Writer<R> {
+    /// Writes.
+    pub client: Client,
+    /// The facts, newest wins; none before the first table.
+    pub rounds: watch::Receiver<Option<R>>,
+    /// What stands in the cluster.
+    pub present: Present,
+    /// The calendar.
+    pub clock: fn() -> Timestamp,
+    /// Counts attempts.
+    pub metrics: Metrics,
+    /// The waits.
+    pub limits: Limits,
+}
+
+/// Writes statuses until `stop`, or until nobody hands on facts any more.
+pub async fn run<R: AsRef<Facts>>(mut writer: Writer<R>, stop: CancellationToken) {
+    let mut ledger = Ledger::default();
+    let mut calls = FuturesUnordered::new();
+    let mut voice = Voice::default();
+    writer.rounds.mark_changed(); // what was found before we began counts, too
+    let mut gathered: Option<Instant> = None;
+    loop {
+        let never = Instant::now() + NEVER;
+        let alarm = ledger.next_alarm().unwrap_or(never);
+        tokio::select! {
+            // 1. Something changed: gather for a moment what comes with it.
+            changed = changed(&mut writer), if gathered.is_none() => {
+                if changed.is_err() {
+                    return;
+                }
+                gathered = Some(Instant::now() + writer.limits.debounce);
+            }
+            // 2. Enough has gathered.
+            () = sleep_until(gathered.unwrap_or(never)), if gathered.is_some() => {
+                gathered = None;
+                observe(&mut writer, &mut ledger);
+            }
+            // 3. Something is due though nothing changed: a certificate's end, another attempt.
+            () = sleep_until(alarm) => ledger.ring(Instant::now()),
+            // 4. A write ended.
+            Some((write, result)) = calls.next() => voice.ended(&mut ledger, &writer.metrics, write, result),
+            // 5. The end.
+            () = stop.cancelled() => return,
+        }
+        while calls.len() < writer.limits.at_once {
+            let now = Moment { calendar: (writer.clock)(), steady: Instant::now() };
+            let Some(write) = ledger.next_write(now) else { break };
+            calls.push(call(writer.client.clone(), write, writer.limits.call));
+        }
+    }
+}
+
+async fn changed<R>(writer: &mut Writer<R>) -> Result<(), watch::error::RecvError> {
+    tokio::select! {
+        changed = writer.rounds.changed() => changed,
+        changed = writer.present.changes.changed() => changed,
+    }
+}
+
+fn observe<R: AsRef<Facts>>(writer: &mut Writer<R>, ledger: &mut Ledger) {
+    writer.present.changes.mark_unchanged();
+    let present = (writer.present.read)();
+    if let Some(round) = writer.rounds.borrow_and_update().as_ref() {
+        ledger.observe(round.as_ref(), &present);
+    }
+}
+
+async fn call(client: Client, write: Write, limit: Duration) -> (Write, Result<(), Failure>) {
+    let result = apply(client, &write, limit).await;
+    (write, result)
+}
+
+/// Tells of writes: each change of state once.
+#[derive(Default)]
+struct Voice {
+    /// Whether it is known that no status can be written at all.
+    silenced: bool,
+}
+
+impl Voice {
+    fn ended(&mut self, ledger: &mut Ledger, metrics: &Metrics, write: Write, result: Result<(), Failure>) {
+        match result {
+            Ok(()) => {
+                metrics.status_write("ok");
+                self.silenced = false;
+                story::tell(&write.key, write.before.as_ref(), &write.status);
+                ledger.written(&write.key, write.status);
+            }
+            Err(failure) => {
+                metrics.status_write(failure.result());
+                let first = ledger.failed(&write.key, Instant::now());
+                self.failed(&write.key, &failure, first);
+            }
+        }
+    }
+
+    fn failed(&mut self, key: &ObjectKey, failure: &Failure, first: bool) {
+        let (namespace, name) = (&key.namespace, &key.name);
+        match failure {
+            // Deleted or changed meanwhile: the next facts tell.
+            Failure::Gone | Failure::Conflict => {
+                tracing::debug!(namespace, name, %failure, "status not written")
+            }
+            Failure::Refused { .. } if first => {
+                tracing::warn!(event = "status.refused", namespace, name, "{failure}");
+            }
+            Failure::Refused { .. } => {}
+            Failure::Forbidden | Failure::Unavailable(_) => {
+                if !std::mem::replace(&mut self.silenced, true) {
+                    tracing::warn!(event = "status.unavailable", "{failure}");
+                }
+            }
+        }
+    }
+}
