@@ -32,6 +32,7 @@ use super::{Change, Class, Provider};
 use crate::api::Distribution;
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot};
+use crate::telemetry::metrics::Metrics;
 
 /// The waits of a watcher; tests shrink them.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +77,12 @@ pub struct KubeProvider(Arc<Shared>);
 impl KubeProvider {
     /// Starts to watch; `cancel` ends it. Somebody must await [`Watchers::run`], which is where the end of a
     /// watcher shows.
-    pub fn start(client: &Client, settings: &Settings, cancel: &CancellationToken) -> (Self, Watchers) {
+    pub fn start(
+        client: &Client,
+        settings: &Settings,
+        metrics: &Metrics,
+        cancel: &CancellationToken,
+    ) -> (Self, Watchers) {
         let scopes = Scope::of(&settings.namespaces);
         let kinds = [Kind::Distribution, Kind::Service, Kind::EndpointSlice, Kind::Secret];
         let watchers = |kind| scopes.iter().map(move |scope| (kind, scope.clone()));
@@ -90,6 +96,7 @@ impl KubeProvider {
                 class: settings.class.clone(),
                 limits: settings.limits,
                 shared: Arc::clone(&shared),
+                metrics: metrics.clone(),
             };
             tasks.spawn(watch::watch::<Distribution>(task.clone(), cancel.clone()));
             tasks.spawn(watch::watch::<Service>(task.clone(), cancel.clone()));

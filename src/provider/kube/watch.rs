@@ -21,6 +21,7 @@ use super::observed::Observed;
 use super::scope::Scope;
 use super::shelf::Effect;
 use crate::provider::Class;
+use crate::telemetry::metrics::Metrics;
 
 /// What one watcher needs.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ pub(crate) struct Task {
     pub(crate) class: Class,
     pub(crate) limits: Limits,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) metrics: Metrics,
 }
 
 /// Watches the kind `K` until `cancel`.
@@ -122,6 +124,7 @@ impl Watch {
     }
 
     fn failed<K: Watched>(&mut self, fault: &Fault) {
+        self.task.metrics.watch_error(K::KIND.as_str(), fault.reason());
         if !self.outage.failed(fault, Instant::now(), self.task.limits.patience) {
             return;
         }

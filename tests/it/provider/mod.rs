@@ -11,6 +11,7 @@ use tidegate::object::ObjectKey;
 use tidegate::provider::kube::{KubeProvider, Limits, Settings};
 use tidegate::provider::{Class, Provider};
 use tidegate::snapshot::Snapshot;
+use tidegate::telemetry::metrics::{Build, Metrics};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +31,8 @@ pub(crate) fn settings() -> Settings {
 /// A provider on the stub, and the guard that ends it.
 pub(crate) fn start(stub: &Stub, settings: &Settings) -> (KubeProvider, tokio_util::sync::DropGuard) {
     let cancel = CancellationToken::new();
-    let (provider, watchers) = KubeProvider::start(&stub.client(), settings, &cancel);
+    let metrics = Metrics::new(Build { version: "0", commit: "0" });
+    let (provider, watchers) = KubeProvider::start(&stub.client(), settings, &metrics, &cancel);
     tokio::spawn(async move { watchers.run().await.expect("no watcher ends by itself") });
     (provider, cancel.drop_guard())
 }
