@@ -51,9 +51,15 @@ pub fn finish(facts: &DistributionFacts, fleet: Fleet, now: Timestamp) -> Judgem
     let resolved = of_findings(facts, ConditionType::ResolvedRefs, "Everything that is named exists.");
     let certificate = certificate::judge(facts, now);
     let deployed = deployed(facts, fleet);
-    let gates = [&accepted, &resolved, &certificate, &deployed];
-    let ready = ready(facts, gates);
-    let progress = (!ready.holds).then(|| progress(gates)).flatten();
+    // What is switched off on purpose is ready whatever its parts miss, as soon as every replica has switched it
+    // off; but not where the newest version could not even be read.
+    let gates = if is_disabled(facts) {
+        vec![&deployed]
+    } else {
+        vec![&accepted, &resolved, &certificate, &deployed]
+    };
+    let ready = ready(facts, &gates);
+    let progress = progress(&gates);
     let origins = of_findings(facts, ConditionType::OriginsAvailable, "Every used origin has an endpoint.");
     let state = state(facts, &ready, &deployed, &origins);
 
@@ -90,29 +96,16 @@ fn deployed(facts: &DistributionFacts, fleet: Fleet) -> Verdict {
     }
 }
 
-/// The first failing gate decides. What is switched off on purpose is ready whatever its parts miss, as soon as
-/// every replica has switched it off; but not where the newest version could not even be read.
-fn ready(facts: &DistributionFacts, gates: [&Verdict; 4]) -> Verdict {
+/// The first failing gate decides.
+fn ready(facts: &DistributionFacts, gates: &[&Verdict]) -> Verdict {
+    if let Some(gate) = gates.iter().find(|gate| !gate.holds) {
+        return gate.as_condition(ConditionType::Ready);
+    }
     if is_disabled(facts) {
-        let deployed =
-            gates.into_iter().find(|gate| gate.condition == ConditionType::Deployed && !gate.holds);
-        return deployed.map_or_else(
-            || Verdict {
-                condition: ConditionType::Ready,
-                holds: true,
-                reason: Some(Reason::Disabled),
-                message: "spec.enabled is false: its hosts answer 404.".to_owned(),
-                remedies: Vec::new(),
-            },
-            |deployed| deployed.as_condition(ConditionType::Ready),
-        );
+        let message = "spec.enabled is false: its hosts answer 404.".to_owned();
+        return Verdict::because(ConditionType::Ready, Reason::Disabled, message);
     }
-    match gates.into_iter().find(|gate| !gate.holds) {
-        Some(gate) => gate.as_condition(ConditionType::Ready),
-        None => {
-            Verdict::holds(ConditionType::Ready, "The Distribution is served as its spec says.".to_owned())
-        }
-    }
+    Verdict::holds(ConditionType::Ready, "The Distribution is served as its spec says.".to_owned())
 }
 
 fn is_disabled(facts: &DistributionFacts) -> bool {
@@ -120,16 +113,16 @@ fn is_disabled(facts: &DistributionFacts) -> bool {
 }
 
 /// `Stalled` where a person must edit the spec, whatever else is awaited: waiting alone would not help.
-fn progress(gates: [&Verdict; 4]) -> Option<Verdict> {
+fn progress(gates: &[&Verdict]) -> Option<Verdict> {
     let asks = |remedy| {
-        let gate = gates.into_iter().find(|gate| gate.remedies.iter().any(|(_, asked)| *asked == remedy))?;
+        let gate = gates.iter().find(|gate| gate.remedies.iter().any(|(_, asked)| *asked == remedy))?;
         let (reason, _) = gate.remedies.iter().find(|(_, asked)| *asked == remedy)?;
         Some((*reason, gate.message.clone()))
     };
     let stalled = asks(Remedy::Edit).map(|asked| (ConditionType::Stalled, asked));
     let (condition, (reason, message)) =
         stalled.or_else(|| Some((ConditionType::Reconciling, asks(Remedy::Wait)?)))?;
-    Some(Verdict { condition, holds: true, reason: Some(reason), message, remedies: Vec::new() })
+    Some(Verdict::because(condition, reason, message))
 }
 
 fn state(
@@ -194,4 +187,123 @@ fn origin_statuses(facts: &DistributionFacts) -> Vec<OriginStatus> {
         reason: origin.reason.map(|reason| reason.to_string()),
     };
     facts.origins.iter().map(status).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use facts::{AliasFact, CertificateFact, Finding};
+
+    use crate::object::ObjectKey;
+
+    fn facts(reasons: &[Reason]) -> DistributionFacts {
+        let finding = |reason: &Reason| Finding { reason: *reason, message: format!("{reason} told.") };
+        DistributionFacts {
+            uid: None,
+            generation: 4,
+            enabled: true,
+            served: Served::Yes,
+            aliases: vec![AliasFact { name: "a.example.com".to_owned(), holder: AliasHolder::Ours }],
+            origins: Vec::new(),
+            certificate: None,
+            findings: reasons.iter().map(finding).collect(),
+        }
+    }
+
+    /// `Ready=False/BackendNotFound` and so on, but of those that simply hold only the type.
+    fn told(facts: &DistributionFacts, fleet: Fleet) -> String {
+        let status = finish(facts, fleet, Timestamp::UNIX_EPOCH).status;
+        let tell = |condition: &Condition| match condition.reason == condition.type_ {
+            true => condition.type_.clone(),
+            false => format!("{}={}/{}", condition.type_, condition.status, condition.reason),
+        };
+        status.conditions.iter().map(tell).collect::<Vec<_>>().join(" ")
+    }
+
+    fn state(facts: &DistributionFacts, fleet: Fleet) -> Option<DistributionState> {
+        finish(facts, fleet, Timestamp::UNIX_EPOCH).status.state
+    }
+
+    const LAGGING: Fleet = Fleet { serving: 1, alive: 2 };
+
+    #[test]
+    fn all_well_is_six_true_conditions() {
+        let facts = facts(&[]);
+        let expected = "Accepted ResolvedRefs CertificateValid OriginsAvailable Deployed Ready";
+        assert_eq!(told(&facts, Fleet::ALONE), expected);
+        assert_eq!(state(&facts, Fleet::ALONE), Some(DistributionState::Deployed));
+    }
+
+    #[test]
+    fn what_waits_for_the_fleet_is_reconciling() {
+        let facts = facts(&[]);
+        assert_eq!(
+            told(&facts, LAGGING),
+            "Accepted ResolvedRefs CertificateValid OriginsAvailable Deployed=False/InProgress \
+             Ready=False/InProgress Reconciling=True/InProgress"
+        );
+        assert_eq!(state(&facts, LAGGING), Some(DistributionState::InProgress));
+        let status = finish(&facts, LAGGING, Timestamp::UNIX_EPOCH).status;
+        assert_eq!(status.replicas.as_deref(), Some("1/2"));
+    }
+
+    #[test]
+    fn what_a_person_must_edit_is_stalled_whatever_else_is_awaited() {
+        let facts = facts(&[Reason::AliasConflict, Reason::SecretNotFound, Reason::ExternalNameForbidden]);
+        assert_eq!(
+            told(&facts, Fleet::ALONE),
+            "Accepted=False/AliasConflict ResolvedRefs=False/SecretNotFound CertificateValid OriginsAvailable \
+             Deployed Ready=False/AliasConflict Stalled=True/ExternalNameForbidden"
+        );
+    }
+
+    #[test]
+    fn missing_endpoints_degrade_but_leave_it_ready() {
+        let facts = facts(&[Reason::NoEndpoints]);
+        let expected =
+            "Accepted ResolvedRefs CertificateValid OriginsAvailable=False/NoEndpoints Deployed Ready";
+        assert_eq!(told(&facts, Fleet::ALONE), expected);
+        assert_eq!(state(&facts, Fleet::ALONE), Some(DistributionState::Degraded));
+    }
+
+    #[test]
+    fn what_is_disabled_is_ready_once_every_replica_knows_it() {
+        let disabled = DistributionFacts { enabled: false, ..facts(&[Reason::BackendNotFound]) };
+        assert!(told(&disabled, Fleet::ALONE).ends_with("Ready=True/Disabled"));
+        assert!(told(&disabled, LAGGING).ends_with("Ready=False/InProgress Reconciling=True/InProgress"));
+        let unread = DistributionFacts { enabled: false, ..facts(&[Reason::Invalid]) };
+        assert!(told(&unread, Fleet::ALONE).ends_with("Ready=False/Invalid Stalled=True/Invalid"));
+    }
+
+    #[test]
+    fn a_certificate_is_looked_at_again_before_and_at_its_end() {
+        let second = |second| Timestamp::from_second(second).expect("a time");
+        let certificate = CertificateFact {
+            secret: ObjectKey::new("shop", "web-tls"),
+            not_before: second(0),
+            not_after: second(100),
+        };
+        let facts = DistributionFacts { certificate: Some(certificate), ..facts(&[]) };
+        let at = |now| {
+            let judgement = finish(&facts, Fleet::ALONE, second(now));
+            let valid =
+                judgement.status.conditions.iter().find(|condition| condition.type_ == "CertificateValid");
+            let valid = valid.map(|condition| (condition.status.clone(), condition.reason.clone()));
+            (valid.expect("always there"), judgement.look_again_at)
+        };
+        let row = |status: &str, reason: &str, again: Option<i64>| {
+            ((status.to_owned(), reason.to_owned()), again.map(second))
+        };
+        assert_eq!(at(79), row("True", "CertificateValid", Some(80)));
+        assert_eq!(at(80), row("True", "ExpiringSoon", Some(100)));
+        assert_eq!(at(100), row("False", "Expired", None));
+    }
+
+    #[test]
+    fn many_problems_are_counted_and_not_all_told() {
+        let facts = facts(&[Reason::BackendNotFound; 20]);
+        let status = finish(&facts, Fleet::ALONE, Timestamp::UNIX_EPOCH).status;
+        let message = status.conditions.iter().find(|condition| condition.type_ == "ResolvedRefs");
+        assert!(message.is_some_and(|condition| condition.message.ends_with("told. And 12 more.")));
+    }
 }

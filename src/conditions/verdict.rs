@@ -24,6 +24,11 @@ impl Verdict {
         Self { condition, holds: true, reason: None, message, remedies: Vec::new() }
     }
 
+    /// Of a condition that is true, with a reason of another name than its own.
+    pub(super) fn because(condition: ConditionType, reason: Reason, message: String) -> Self {
+        Self { reason: Some(reason), ..Self::holds(condition, message) }
+    }
+
     /// Of the condition that `reason` belongs to.
     pub(super) fn fails(reason: Reason, message: String) -> Self {
         let remedies = reason.remedy().map(|remedy| (reason, remedy)).into_iter().collect();
