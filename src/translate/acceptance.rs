@@ -1,6 +1,7 @@
 //! Whether a Distribution may be served at all: what concerns the object as a whole.
 
 use super::inputs::Inputs;
+use super::lookup::clause;
 use super::unserved::{self, Effect};
 use crate::api;
 use crate::conditions::facts::Finding;
@@ -26,10 +27,7 @@ pub(super) fn judge(inputs: &Inputs, findings: &mut Vec<Finding>) -> Acceptance 
         let kept = inputs.distribution.metadata.generation.unwrap_or_default();
         findings.push(Finding {
             reason: Reason::Invalid,
-            message: format!(
-                "KeptLastGood: {}. Generation {kept} is still served.",
-                message.trim_end_matches('.')
-            ),
+            message: format!("KeptLastGood: {}. Generation {kept} is still served.", clause(message)),
         });
     }
     let violations = api::validate(&inputs.distribution.spec);

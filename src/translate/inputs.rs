@@ -11,7 +11,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use super::aliases::Claim;
 use super::certificates::{self, LoadedSecret};
-use super::lookup::{Lookup, Object, nearest_in_namespace};
+use super::lookup::{Lookup, Object, clause, nearest_in_namespace};
 use crate::api::Distribution;
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot, Undecodable};
@@ -34,7 +34,7 @@ pub(super) struct Inputs {
     pub backends: BTreeMap<String, Backend>,
     /// The Secret of its `viewerCertificate`; none where there is nothing to look for.
     pub certificate: Option<NamedSecret>,
-    /// Why EndpointSlices cannot be read.
+    /// Why EndpointSlices cannot be read, as a clause.
     pub slices_unreadable: Option<String>,
 }
 
@@ -121,7 +121,7 @@ impl Inputs {
                 })
                 .collect(),
             certificate: certificates::secret_of(key, spec).map(|secret| cluster.secret(secret)),
-            slices_unreadable: problems.degraded.get(&Kind::EndpointSlice).cloned(),
+            slices_unreadable: problems.degraded.get(&Kind::EndpointSlice).map(|problem| clause(problem)),
         }
     }
 }

@@ -73,7 +73,7 @@ fn trouble(kind: Kind, key: &ObjectKey, problems: &Problems) -> Option<Trouble> 
 }
 
 /// A sentence without its end, to be followed by its consequence.
-fn clause(sentence: &str) -> String {
+pub(super) fn clause(sentence: &str) -> String {
     sentence.trim_end_matches('.').to_owned()
 }
 

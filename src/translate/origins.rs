@@ -67,6 +67,14 @@ pub(super) fn compile(
     }
 }
 
+/// Reports that endpoints may be outdated, which concerns all origins alike.
+pub(super) fn report_unreadable_slices(inputs: &Inputs, findings: &mut Vec<Finding>) {
+    if let Some(problem) = &inputs.slices_unreadable {
+        let message = format!("EndpointSlices cannot be read: {problem}. The last known endpoints are used.");
+        findings.push(Finding { reason: Reason::RefNotPermitted, message });
+    }
+}
+
 /// One origin, as its own pass over it sees it.
 #[derive(Clone, Copy)]
 struct Pass<'u> {
@@ -226,16 +234,12 @@ impl<'u> Pass<'u> {
             return;
         }
         let service = self.service();
-        let problem = match (&self.inputs.slices_unreadable, collected.refused) {
-            (Some(sentence), _) => format!("EndpointSlices cannot be read: {sentence}."),
-            (None, Some(address)) => {
+        let problem = match collected.refused {
+            Some(address) => {
                 format!("the endpoints of Service {service} have addresses that no pod can have ({address}).")
             }
-            (None, None) => format!("no endpoint of Service {service} is ready."),
+            None => format!("no endpoint of Service {service} is ready."),
         };
-        if self.inputs.slices_unreadable.is_some() {
-            findings.push(self.finding(Reason::RefNotPermitted, &problem));
-        }
         findings.push(self.finding(Reason::NoEndpoints, &problem));
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::acceptance::{self, Acceptance};
 use super::inputs::Inputs;
+use super::lookup::clause;
 use super::{Options, aliases, behaviors, origins, viewer_certificate};
 use crate::api::{Distribution, DistributionSpec};
 use crate::conditions::facts::{DistributionFacts, Finding, Served};
@@ -37,6 +38,7 @@ impl Unit {
         let acceptance = acceptance::judge(&inputs, &mut findings);
         let held = aliases::held(&inputs, &mut findings);
         let (certificate, certificate_fact) = viewer_certificate::choose(&inputs, &held, &mut findings);
+        origins::report_unreadable_slices(&inputs, &mut findings);
         let compiled: Vec<_> = distribution
             .spec
             .origins
@@ -132,7 +134,7 @@ pub(super) fn facts_of_unread(problem: &Undecodable) -> DistributionFacts {
         certificate: None,
         findings: vec![Finding {
             reason: Reason::Invalid,
-            message: format!("{}. Nothing of it is served.", problem.message.trim_end_matches('.')),
+            message: format!("{}. Nothing of it is served.", clause(&problem.message)),
         }],
     }
 }
