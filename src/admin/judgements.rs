@@ -1,7 +1,7 @@
 //! What is said about every Distribution right now: on `/debug/status`, in the metrics and in the log.
 //!
-//! In a cluster the status writer says the same to the API server; without one this is all there is. One log
-//! line tells of each change of state, none of a round that changed nothing.
+//! In a cluster the status writer says the same to the API server; without one this is all there is, and then one
+//! log line tells of each change of state, none of a round that changed nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,11 +45,21 @@ pub(super) struct Judged {
     look_again_at: Option<Timestamp>,
 }
 
+/// Whether changes of state are logged here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// They are.
+    Tells,
+    /// Somebody else logs them.
+    Silent,
+}
+
 /// Judges each round, and again when a certificate comes near its end, until `rounds` closes.
 pub async fn follow(
     mut rounds: watch::Receiver<Option<Found>>,
     judgements: watch::Sender<Option<Judgements>>,
     metrics: Metrics,
+    voice: Voice,
 ) {
     loop {
         let found = rounds.borrow_and_update().clone();
@@ -57,7 +67,9 @@ pub async fn follow(
             let before =
                 judgements.borrow().as_ref().map(|last| last.distributions.clone()).unwrap_or_default();
             let next = judge(found, &before, Timestamp::now());
-            tell(&before, &next.distributions);
+            if voice == Voice::Tells {
+                tell(&before, &next.distributions);
+            }
             metrics.objects(objects(&next));
             judgements.send_replace(Some(next));
         }

@@ -28,7 +28,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use judgements::{Found, Judgements, follow};
+pub use judgements::{Found, Judgements, Voice, follow};
 
 use crate::drain::Drain;
 use crate::telemetry::metrics::Metrics;

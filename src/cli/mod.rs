@@ -3,11 +3,22 @@
 //! What is typed wrongly ends with 2 and says what to write instead, what fails later with 1 and one sentence.
 
 mod crd;
+mod ending;
+mod serve;
+mod signals;
+mod source;
+mod tasks;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::settings::Settings;
+use crate::telemetry::metrics::Build;
+
+/// What this binary is.
+pub(crate) const BUILD: Build = Build { version: env!("CARGO_PKG_VERSION"), commit: env!("TIDEGATE_COMMIT") };
 
 /// A Kubernetes ingress controller for WebSocket and HTTP, with CloudFront's Distribution model
 #[derive(Debug, Parser)]
@@ -25,6 +36,12 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the ingress controller
+    ///
+    /// Watches a cluster, or a folder with --manifests, and serves what its Distributions say. SIGTERM and SIGINT
+    /// drain, a second one ends at once. Exit status: 0 after a clean drain, 1 on an error, 2 on a usage error,
+    /// 3 when the drain's deadline cut connections.
+    Serve(Box<Settings>),
     /// Print the CustomResourceDefinition of Distributions
     Crd,
 }
@@ -34,6 +51,8 @@ enum Command {
 pub(crate) enum End {
     /// As it should.
     Well,
+    /// The drain's deadline cut connections.
+    Cut,
 }
 
 /// Runs the command that `arguments` (with the program's name first) ask for, and says how it ended: 0 well,
@@ -45,6 +64,7 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
     };
     match execute(command) {
         Ok(End::Well) => ExitCode::SUCCESS,
+        Ok(End::Cut) => ExitCode::from(3),
         Err(error) => match error.downcast_ref::<clap::Error>() {
             Some(usage) => explain(usage),
             None => fail(&error),
@@ -54,6 +74,7 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
 
 fn execute(command: Command) -> anyhow::Result<End> {
     match command {
+        Command::Serve(settings) => serve::run(&settings),
         Command::Crd => crd::run(),
     }
 }

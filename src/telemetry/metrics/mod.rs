@@ -53,6 +53,15 @@ struct Inner {
     access_log_dropped: Counter,
 }
 
+/// What is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remaining {
+    /// Viewer connections.
+    pub connections: i64,
+    /// WebSockets, which are tunnels and no longer counted as connections.
+    pub web_sockets: i64,
+}
+
 /// What the binary says of itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Build {
@@ -157,10 +166,15 @@ impl Metrics {
         self.0.watch_errors.get_or_create(&[("kind", kind), ("reason", reason)]).inc();
     }
 
-    /// What a drain still waits for: `connections`, `websockets`.
-    pub fn drain_remaining(&self, kind: &'static str, amount: usize) {
-        let amount = i64::try_from(amount).unwrap_or(i64::MAX);
-        self.0.drain_remaining.get_or_create(&[("kind", kind)]).set(amount);
+    /// Reads what is open right now, and shows it as what a drain still waits for.
+    pub fn drain_remaining(&self) -> Remaining {
+        let web_sockets = self.0.traffic.open_web_sockets();
+        let listeners = ["http", "https"].map(|listener| self.connections(listener, "h1").value());
+        let remaining = Remaining { connections: listeners.iter().sum(), web_sockets };
+        for (kind, amount) in [("connections", remaining.connections), ("websockets", web_sockets)] {
+            self.0.drain_remaining.get_or_create(&[("kind", kind)]).set(amount);
+        }
+        remaining
     }
 
     /// Counts an access-log line that found the queue full.

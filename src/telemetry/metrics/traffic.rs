@@ -225,6 +225,14 @@ impl Traffic {
     }
 }
 
+impl Traffic {
+    /// Over all Distributions.
+    pub(super) fn open_web_sockets(&self) -> i64 {
+        let origins = self.live().into_iter().flat_map(|metrics| metrics.live_origins());
+        origins.map(|origin| origin.web_sockets.value()).sum()
+    }
+}
+
 /// These maps hold no invariant that a panic elsewhere could have broken.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate::admin::{self, Found, Sources};
+use tidegate::admin::{self, Found, Sources, Voice};
 use tidegate::conditions::facts::Facts;
 use tidegate::drain::{self, Controller, Phase};
 use tidegate::object::ObjectKey;
@@ -48,7 +48,7 @@ impl Server {
         let debug_from = vec![debug_from.parse().unwrap()];
         let sources = Sources { metrics: metrics.clone(), judgements: judgements.clone(), drain, debug_from };
         let _tasks = [
-            tokio::spawn(admin::follow(found, judged, metrics)),
+            tokio::spawn(admin::follow(found, judged, metrics, Voice::Silent)),
             tokio::spawn(admin::serve(listener, sources, CancellationToken::new())),
         ]
         .map(AbortOnDropHandle::new);

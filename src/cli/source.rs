@@ -1,0 +1,88 @@
+//! Where objects come from, and where their status goes: files, or a cluster.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::tasks::Tasks;
+use crate::admin::Voice;
+use crate::provider::kube::{self, KubeProvider};
+use crate::provider::manifests::Manifests;
+use crate::provider::{Class, Provider};
+use crate::reconcile::Round;
+use crate::settings::Settings;
+use crate::status::writer::{self, Present, Writer};
+use crate::telemetry::metrics::Metrics;
+use crate::translate::{EndpointAddresses, Options};
+
+/// An open source of objects.
+pub(super) enum Source {
+    /// A folder of manifests.
+    Files(Arc<Manifests>),
+    /// An API server, which the status is written back to.
+    Cluster { client: ::kube::Client, provider: KubeProvider },
+}
+
+impl Source {
+    /// Opens what the settings name. What watches a cluster is one of `tasks` from then on.
+    pub(super) async fn open(settings: &Settings, tasks: &mut Tasks) -> anyhow::Result<Self> {
+        let class = Class { name: settings.class_name.clone(), default: settings.default_class };
+        if !settings.manifests.is_empty() {
+            return Ok(Self::Files(Arc::new(Manifests::open(settings.manifests.clone(), class)?)));
+        }
+        let client = kube::connect(settings.kubeconfig.as_deref()).await?;
+        let namespaces = settings.watch_namespaces.clone();
+        let watched = kube::Settings { class, namespaces, limits: kube::Limits::default() };
+        let (provider, watchers) = KubeProvider::start(&client, &watched, &CancellationToken::new());
+        tasks.spawn_fallible("watching the API server", watchers.run());
+        Ok(Self::Cluster { client, provider })
+    }
+
+    /// What reconciliation reads.
+    pub(super) fn provider(&self) -> Arc<dyn Provider> {
+        match self {
+            Self::Files(files) => Arc::clone(files) as Arc<dyn Provider>,
+            Self::Cluster { provider, .. } => Arc::new(provider.clone()),
+        }
+    }
+
+    /// What translation must know of the source.
+    pub(super) fn options(&self, settings: &Settings) -> Options {
+        let endpoint_addresses = match self {
+            Self::Files(_) => EndpointAddresses::Standalone,
+            Self::Cluster { .. } => EndpointAddresses::Cluster,
+        };
+        Options { default_certificate: settings.default_certificate.clone(), endpoint_addresses }
+    }
+
+    /// Who logs what becomes of Distributions.
+    pub(super) fn voice(&self) -> Voice {
+        match self {
+            Self::Files(_) => Voice::Tells,
+            // The status writer logs what it writes.
+            Self::Cluster { .. } => Voice::Silent,
+        }
+    }
+
+    /// Starts to write the status of each round, where there is somebody to write it to.
+    pub(super) fn write_status(
+        self,
+        rounds: watch::Receiver<Option<Round>>,
+        metrics: &Metrics,
+        tasks: &mut Tasks,
+    ) {
+        let Self::Cluster { client, provider } = self else { return };
+        let changes = provider.status_changes();
+        let writer = Writer {
+            client,
+            rounds,
+            present: Present { changes, read: Box::new(move || provider.statuses()) },
+            clock: Timestamp::now,
+            metrics: metrics.clone(),
+            limits: writer::Limits::default(),
+        };
+        tasks.spawn("writing status", writer::run(writer, CancellationToken::new()));
+    }
+}
