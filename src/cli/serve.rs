@@ -142,7 +142,7 @@ async fn start_control(
         https: plane.https_addresses().to_vec(),
         admin: listener.local_addr().context("the admin listener has no address")?,
     };
-    let source = Source::open(settings, tasks).await?;
+    let source = Source::open(settings, metrics, tasks).await?;
     let (rounds, finished) = watch::channel(None);
     let reconciler = Reconciler {
         provider: source.provider(),

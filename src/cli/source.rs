@@ -27,7 +27,11 @@ pub(super) enum Source {
 
 impl Source {
     /// Opens what the settings name. What watches a cluster is one of `tasks` from then on.
-    pub(super) async fn open(settings: &Settings, tasks: &mut Tasks) -> anyhow::Result<Self> {
+    pub(super) async fn open(
+        settings: &Settings,
+        metrics: &Metrics,
+        tasks: &mut Tasks,
+    ) -> anyhow::Result<Self> {
         let class = Class { name: settings.class_name.clone(), default: settings.default_class };
         if !settings.manifests.is_empty() {
             return Ok(Self::Files(Arc::new(Manifests::open(settings.manifests.clone(), class)?)));
@@ -35,7 +39,7 @@ impl Source {
         let client = kube::connect(settings.kubeconfig.as_deref()).await?;
         let namespaces = settings.watch_namespaces.clone();
         let watched = kube::Settings { class, namespaces, limits: kube::Limits::default() };
-        let (provider, watchers) = KubeProvider::start(&client, &watched, &CancellationToken::new());
+        let (provider, watchers) = KubeProvider::start(&client, &watched, metrics, &CancellationToken::new());
         tasks.spawn_fallible("watching the API server", watchers.run());
         Ok(Self::Cluster { client, provider })
     }
