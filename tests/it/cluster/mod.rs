@@ -9,3 +9,5 @@ mod addresses;
 mod admission;
 mod harness;
 mod permissions;
+mod status;
+mod watch;
