@@ -394,6 +394,35 @@ fn pages() -> Vec<PathBuf> {
 }
 
 #[test]
+fn every_test_that_the_architecture_names_exists() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the page exists");
+    let rows = page.split("## Invariants").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let named: Vec<&str> = rows.expect("a table of invariants").split('`').skip(1).step_by(2).collect();
+    assert!(named.len() > 10, "{named:?}");
+    let all: Vec<Source> = sources("src").into_iter().chain(sources("tests/it")).collect();
+    let exists = |name: &str| all.iter().any(|source| source.text.contains(&format!("fn {name}(")));
+    let missing = named.iter().filter(|name| !exists(name));
+    assert_tidy(
+        &missing.map(|name| format!("ARCHITECTURE.md: no test is called `{name}`")).collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let mut complaints = Vec::new();
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("a page is UTF-8");
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        for target in targets.filter(|target| !target.is_empty() && !target.contains("://")) {
+            if !page.parent().expect("a page is in a folder").join(target).exists() {
+                complaints.push(format!("{}: no `{target}`", shown(&page)));
+            }
+        }
+    }
+    assert_tidy(&complaints);
+}
+
+#[test]
 fn the_rules_see_what_they_must() {
     let source = |text: &str| Source { path: "x.rs".into(), module: "x".to_owned(), text: text.to_owned() };
     let used =

@@ -87,7 +87,7 @@ fn nothing_found() -> Found {
 
 /// What translation finds about a Distribution whose Service is missing.
 fn one_without_its_service() -> Found {
-    let distribution = json!({
+    translated(json!({
         "apiVersion": "tidegate.io/v1alpha1",
         "kind": "Distribution",
         "metadata": { "namespace": "shop", "name": "web", "generation": 3 },
@@ -96,8 +96,17 @@ fn one_without_its_service() -> Found {
             "origins": [{ "id": "api", "service": { "name": "api", "port": 80 } }],
             "defaultCacheBehavior": { "targetOriginId": "api" },
         },
-    });
+    }))
+}
+
+/// What translation makes of a Distribution beside the Service `web`.
+fn translated(distribution: Value) -> Found {
     let mut snapshot = Snapshot::default();
+    let service =
+        json!({ "metadata": { "namespace": "shop", "name": "web" }, "spec": { "ports": [{ "port": 80 }] } });
+    snapshot
+        .services
+        .insert(ObjectKey::new("shop", "web"), Arc::new(serde_json::from_value(service).unwrap()));
     let distribution = Arc::new(serde_json::from_value(distribution).unwrap());
     snapshot.distributions.insert(ObjectKey::new("shop", "web"), distribution);
     let options = Options { default_certificate: None, endpoint_addresses: EndpointAddresses::Cluster };
@@ -186,6 +195,33 @@ async fn the_table_and_the_metrics_name_what_is_served() {
     );
     assert!(metrics.body.contains("tidegate_distributions{state=\"Degraded\"} 1"), "{}", metrics.body);
     assert!(metrics.body.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn values_that_may_be_secret_are_on_no_page() {
+    let mut server = Server::start("127.0.0.0/8").await;
+    let found = translated(json!({
+        "apiVersion": "tidegate.io/v1alpha1",
+        "kind": "Distribution",
+        "metadata": { "namespace": "shop", "name": "web" },
+        "spec": {
+            "aliases": ["shop.example.com"],
+            "origins": [{
+                "id": "api",
+                "service": { "name": "web" },
+                "customHeaders": [{ "name": "x-origin-key", "value": "hunter2" }],
+            }],
+            "defaultCacheBehavior": { "targetOriginId": "api" },
+        },
+    }));
+    server.found(found).await;
+    for path in ["/debug/table", "/debug/status", "/metrics"] {
+        let page = server.get(path).await.body;
+        assert!(page.contains("shop"), "{path} says nothing of it: {page}");
+        assert!(!page.contains("hunter2"), "{path}: {page}");
+    }
+    let table = server.get("/debug/table").await.body;
+    assert!(table.contains("x-origin-key"), "the origin is not in the table: {table}");
 }
 
 #[tokio::test]
