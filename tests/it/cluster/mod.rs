@@ -7,7 +7,10 @@
 
 mod addresses;
 mod admission;
+mod examples;
 mod harness;
+mod install;
 mod permissions;
 mod status;
+mod undecodable;
 mod watch;

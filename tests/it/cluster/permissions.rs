@@ -1,11 +1,11 @@
-//! What the chart's ServiceAccount may do, as the API server judges it.
+//! What the chart's ServiceAccount may do, as the API server judges it, and that it is enough.
 
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use kube::api::{Api, PostParams};
 
-use super::harness::Cluster;
+use super::harness::{Backend, Cluster, Tidegate, service};
 
 /// Asks for every verb on `group/resource` in `namespace`, and returns those that are allowed, in this order.
 async fn allowed(
@@ -74,5 +74,34 @@ async fn the_account_writes_only_status_and_events() -> anyhow::Result<()> {
             "{group}/{resource}"
         );
     }
+    Ok(())
+}
+
+/// Everywhere, not only in one namespace: what the chart installs.
+#[tokio::test]
+async fn the_charts_account_is_never_forbidden_anything() -> anyhow::Result<()> {
+    let cluster = Cluster::join("account").await?;
+    let _backend = Backend::start(cluster.address(10), "web").await?;
+    let class = cluster.namespace.clone();
+    let tidegate =
+        Tidegate::serve_with(&cluster, &["--class-name", &class, "--default-class", "false"]).await?;
+    cluster.apply(&service("web", cluster.address(10))).await?;
+    cluster
+        .apply(&format!(
+            "
+apiVersion: tidegate.io/v1alpha1
+kind: Distribution
+metadata: {{name: account}}
+spec:
+  className: {class}
+  aliases: [account.example.com]
+  origins: [{{id: web, service: {{name: web}}}}]
+  defaultCacheBehavior: {{targetOriginId: web}}
+"
+        ))
+        .await?;
+    cluster.wait_for("account", "Ready").await?;
+    let log = tidegate.log().to_lowercase();
+    assert!(!log.contains("forbidden") && !log.contains("403"), "{log}");
     Ok(())
 }

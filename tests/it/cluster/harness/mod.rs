@@ -1,15 +1,32 @@
 //! What each cluster test starts from: a client of the control plane, a namespace and a network of its own.
 //!
-//! It starts no process: `tests/control-plane/main.rs` has done so, and ends everything with the test run.
+//! It starts no control plane: `tests/control-plane/main.rs` has done so, and ends everything with the test run.
+//! `serve` is Tidegate itself, `backend` a pod's program.
+
+mod backend;
+mod objects;
+mod serve;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+
+pub(crate) use self::backend::{Backend, PORT};
+pub(crate) use self::objects::{certificate, secret, service};
+pub(crate) use self::serve::Tidegate;
+
+/// What a test waits for comes in milliseconds; a machine that builds something beside it is allowed to be slow.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// One test's part of the control plane.
 pub(crate) struct Cluster {
@@ -46,9 +63,67 @@ impl Cluster {
         self.folder.join("tidegate.kubeconfig")
     }
 
+    /// What kubectl says as the administrator, in the test's namespace.
+    pub(crate) async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        self.kubectl_with(arguments, "").await
+    }
+
+    /// The same, with this on its standard input.
+    pub(crate) async fn kubectl_with(&self, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+        let mut child = Command::new("kubectl")
+            .arg("--kubeconfig")
+            .arg(self.folder.join("admin.kubeconfig"))
+            .args(["--namespace", &self.namespace])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("kubectl does not start")?;
+        let mut stdin = child.stdin.take().context("stdin is piped")?;
+        stdin.write_all(input.as_bytes()).await?;
+        drop(stdin);
+        let output = child.wait_with_output().await?;
+        ensure!(output.status.success(), "kubectl: {}", String::from_utf8_lossy(&output.stderr).trim());
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// `kubectl apply` of this YAML.
+    pub(crate) async fn apply(&self, yaml: &str) -> anyhow::Result<()> {
+        self.kubectl_with(&["apply", "--filename", "-"], yaml).await.map(drop)
+    }
+
+    /// `kubectl wait` for `TYPE=STATUS` of a Distribution.
+    pub(crate) async fn wait_for(&self, distribution: &str, condition: &str) -> anyhow::Result<()> {
+        let (object, limit) = (format!("dist/{distribution}"), format!("--timeout={}s", LIMIT.as_secs()));
+        let waited = self.kubectl(&["wait", &format!("--for=condition={condition}"), &object, &limit]).await;
+        match waited {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.context(self.kubectl(&["get", &object, "--output=yaml"]).await?)),
+        }
+    }
+
     /// An address that no other test listens on, and that the API server takes for a pod's.
     pub(crate) fn address(&self, host: u8) -> IpAddr {
         Ipv4Addr::new(10, 99, self.network, host).into()
+    }
+}
+
+/// Asks until it is so, or the limit has passed: for what another process does, and nothing announces.
+pub(crate) async fn eventually<T>(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let begun = Instant::now();
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) if begun.elapsed() > LIMIT => {
+                return Err(error.context(format!("not within {LIMIT:?}: {what}")));
+            }
+            Err(_) => sleep(Duration::from_millis(10)).await,
+        }
     }
 }
 

@@ -1,0 +1,72 @@
+//! A pod's program: an HTTP server that says who it is, and echoes WebSockets.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+
+use futures_util::{SinkExt, StreamExt};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+/// The port that backends listen on.
+pub(crate) const PORT: u16 = 8080;
+
+/// A backend that listens; dropping it closes its listener and its connections.
+pub(crate) struct Backend(AbortHandle);
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Backend {
+    /// Listens at `address`, and answers each request with `NAME PATH`.
+    pub(crate) async fn start(address: IpAddr, name: &'static str) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(SocketAddr::new(address, PORT)).await?;
+        let accepting = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = service_fn(async move |request| Ok::<_, Infallible>(answer(request, name)));
+                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                connections.spawn(connection.with_upgrades());
+            }
+        });
+        Ok(Self(accepting.abort_handle()))
+    }
+}
+
+fn answer(request: Request<Incoming>, name: &'static str) -> Response<String> {
+    let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
+        return Response::new(format!("{name} {}", request.uri().path()));
+    };
+    let accept = derive_accept_key(key.as_bytes());
+    tokio::spawn(echo(request));
+    let mut switching = Response::new(String::new());
+    *switching.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = switching.headers_mut();
+    headers.insert(CONNECTION, "upgrade".parse().expect("a header value"));
+    headers.insert(UPGRADE, "websocket".parse().expect("a header value"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept.parse().expect("base64 is a header value"));
+    switching
+}
+
+/// Sends back every message until the peer closes.
+async fn echo(request: Request<Incoming>) -> anyhow::Result<()> {
+    let stream = TokioIo::new(hyper::upgrade::on(request).await?);
+    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
+    while let Some(message) = socket.next().await.transpose()? {
+        if message.is_text() || message.is_binary() {
+            socket.send(message).await?;
+        }
+    }
+    Ok(())
+}
