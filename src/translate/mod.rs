@@ -16,7 +16,7 @@ mod inputs;
 mod lookup;
 mod memory;
 mod origins;
-mod ports;
+mod services;
 mod traffic;
 mod unit;
 mod unserved;

@@ -7,11 +7,11 @@ use http::{HeaderName, HeaderValue};
 use k8s_openapi::api::core::v1::ServicePort;
 
 use super::endpoints::{self, Collected, EndpointAddresses};
-use super::inputs::{Backend, Inputs};
-use super::lookup::{Trouble, did_you_mean};
+use super::inputs::Inputs;
+use super::services::{self, Problem};
+use super::traffic;
 use super::unserved::{self, Effect};
-use super::{ports, traffic};
-use crate::api;
+use crate::api::{self, Behavior};
 use crate::conditions::facts::{Finding, OriginFact, OriginState};
 use crate::conditions::reasons::Reason;
 use crate::object::ObjectKey;
@@ -42,29 +42,25 @@ pub(super) fn compile(
 ) -> CompiledOrigin {
     let pass = Pass { inputs, position, origin };
     let fact = |state, reason| OriginFact { id: origin.id.clone(), state, reason };
-    let resolved = pass.resolve(findings).and_then(|(backend, port)| {
-        pass.check_served(port, findings)?;
-        Ok((backend, port, pass.origin()?))
-    });
-    match resolved {
-        Ok((backend, port, compiled)) => {
-            let collected = endpoints::collect(&backend.slices, port, allowed);
-            let state = if collected.serving.is_empty() {
-                pass.report_no_endpoints(&collected, findings);
-                fact(OriginState::NoEndpoints, Some(Reason::NoEndpoints))
-            } else {
-                fact(OriginState::Available, None)
-            };
-            let usable = Usable { origin: Arc::new(compiled), endpoints: collected.serving };
-            CompiledOrigin { usable: Some(usable), fact: state }
+    // All is looked at, so that a person learns of everything at once.
+    let served = pass.check_fields(findings);
+    let collected = pass.collect(allowed, findings);
+    let compiled = pass.origin(findings);
+    let (compiled, collected) = match (served, collected, compiled) {
+        (Ok(()), Ok(collected), Ok(compiled)) => (compiled, collected),
+        (Err(reason), _, _) | (_, Err(reason), _) | (_, _, Err(reason)) => {
+            pass.report_unusable(findings);
+            return CompiledOrigin { usable: None, fact: fact(OriginState::NotFound, Some(reason)) };
         }
-        Err(finding) => {
-            let reason = finding.reason;
-            findings.push(finding);
-            pass.report_unreachable(findings);
-            CompiledOrigin { usable: None, fact: fact(OriginState::NotFound, Some(reason)) }
-        }
-    }
+    };
+    let fact = if collected.serving.is_empty() {
+        pass.report_no_endpoints(&collected, findings);
+        fact(OriginState::NoEndpoints, Some(Reason::NoEndpoints))
+    } else {
+        fact(OriginState::Available, None)
+    };
+    let usable = Usable { origin: Arc::new(compiled), endpoints: collected.serving };
+    CompiledOrigin { usable: Some(usable), fact }
 }
 
 /// Reports that endpoints may be outdated, which concerns all origins alike.
@@ -83,107 +79,71 @@ struct Pass<'u> {
     origin: &'u api::Origin,
 }
 
-impl<'u> Pass<'u> {
-    /// `origin "api": `, then what is wrong, then what traffic gets.
-    fn finding(self, reason: Reason, problem: &str) -> Finding {
-        let message = format!("origin {:?}: {problem} {}", self.origin.id, self.refused());
-        Finding { reason, message }
+impl Pass<'_> {
+    /// `origin "api": `, then what is wrong, then what traffic gets. Gives the reason back.
+    fn report(self, reason: Reason, problem: &str, findings: &mut Vec<Finding>) -> Reason {
+        let refused =
+            traffic::refused(&self.inputs.distribution.spec, |behavior| self.is_target_of(behavior));
+        let message = format!("origin {:?}: {problem} {refused}", self.origin.id);
+        findings.push(Finding { reason, message });
+        reason
     }
 
-    fn refused(self) -> String {
-        traffic::refused(&self.inputs.distribution.spec, |behavior| {
-            behavior.target_origin_id == self.origin.id
-        })
+    fn is_target_of(self, behavior: &Behavior) -> bool {
+        behavior.target_origin_id == self.origin.id
     }
 
     fn is_used(self) -> bool {
         let spec = &self.inputs.distribution.spec;
         let ordered = spec.cache_behaviors.iter().map(|ordered| &ordered.behavior);
-        let mut behaviors = ordered.chain([&spec.default_cache_behavior]);
-        behaviors.any(|behavior| behavior.target_origin_id == self.origin.id)
-    }
-
-    /// The Service and its port.
-    fn resolve(self, findings: &mut Vec<Finding>) -> Result<(&'u Backend, &'u ServicePort), Finding> {
-        let name = self.service();
-        let Some(backend) = self.backend() else {
-            let problem = "its Service is in another namespace, which this version does not serve.";
-            return Err(self.finding(Reason::UnsupportedValue, problem));
-        };
-        let lookup = &backend.service;
-        let trouble = lookup.trouble.as_ref().map(|trouble| match trouble {
-            Trouble::KindUnreadable(sentence) => {
-                (Reason::RefNotPermitted, format!("Service {name} cannot be read: {sentence}"))
-            }
-            Trouble::Undecodable(sentence) => {
-                (Reason::BackendNotFound, format!("Service {name} does not decode: {sentence}"))
-            }
-        });
-        let service = match (&lookup.found, trouble) {
-            (Some(service), None) => service,
-            (Some(service), Some((reason, problem))) => {
-                let id = &self.origin.id;
-                let message =
-                    format!("KeptLastGood: origin {id:?}: {problem}; its last version is still used.");
-                findings.push(Finding { reason, message });
-                service
-            }
-            (None, Some((reason, problem))) => return Err(self.finding(reason, &format!("{problem}."))),
-            (None, None) => {
-                let proposal = did_you_mean(lookup.nearest.as_deref());
-                let problem = format!("Service {name} not found{proposal}");
-                return Err(self.finding(Reason::BackendNotFound, &problem));
-            }
-        };
-        if service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("ExternalName")) {
-            let problem =
-                format!("Service {name} is of type ExternalName, which has no endpoints of its own.");
-            return Err(self.finding(Reason::ExternalNameForbidden, &problem));
-        }
-        let port = ports::choose(service, self.origin.http_port.as_ref())
-            .map_err(|problem| self.finding(Reason::PortNotFound, &format!("Service {name} {problem}")))?;
-        Ok((backend, port))
+        ordered.chain([&spec.default_cache_behavior]).any(|behavior| self.is_target_of(behavior))
     }
 
     fn service(self) -> ObjectKey {
         ObjectKey::new(self.inputs.key.namespace.as_str(), self.origin.service.name.as_str())
     }
 
-    fn backend(self) -> Option<&'u Backend> {
-        let named = self.origin.service.namespace.as_ref();
-        let own = named.is_none_or(|namespace| *namespace == self.inputs.key.namespace);
-        self.inputs.backends.get(&self.origin.service.name).filter(|_| own)
-    }
-
     /// Reports the fields that are not served.
     ///
     /// # Errors
-    /// The first that must not be left out.
-    fn check_served(self, port: &ServicePort, findings: &mut Vec<Finding>) -> Result<(), Finding> {
-        let path = |field: &str| format!("spec.origins[{}].{field}", self.position);
-        let mut withheld = None;
+    /// The reason, where one of them must not be left out.
+    fn check_fields(self, findings: &mut Vec<Finding>) -> Result<(), Reason> {
+        let mut served = Ok(());
         for found in unserved::of_origin(self.origin, &self.inputs.key.namespace) {
-            let field = path(&found.field);
+            let field = format!("spec.origins[{}].{}", self.position, found.field);
             match found.effect {
-                Effect::Withheld if withheld.is_none() => withheld = Some(field),
-                Effect::Withheld => findings.push(Finding {
-                    reason: Reason::UnsupportedValue,
-                    message: format!("{field} is not served by this version."),
-                }),
+                Effect::Withheld => {
+                    let problem = format!("{field} is not served by this version.");
+                    served = Err(self.report(Reason::UnsupportedValue, &problem, findings));
+                }
                 Effect::ServedWithout => findings.push(Finding::served_without(&field)),
             }
         }
-        if let Some(field) = withheld {
-            let problem = format!("{field} is not served by this version.");
-            return Err(self.finding(Reason::UnsupportedValue, &problem));
+        served
+    }
+
+    /// Collects the endpoints of the Service's port.
+    ///
+    /// # Errors
+    /// The reason why there is no port to use.
+    fn collect(self, allowed: EndpointAddresses, findings: &mut Vec<Finding>) -> Result<Collected, Reason> {
+        let named = self.origin.service.namespace.as_ref();
+        let own = named.is_none_or(|namespace| *namespace == self.inputs.key.namespace);
+        let backend = self.inputs.backends.get(&self.origin.service.name).filter(|_| own);
+        // That the namespace is not served was said of the field.
+        let backend = backend.ok_or(Reason::UnsupportedValue)?;
+        let resolved = services::resolve(&self.service(), backend, self.origin.http_port.as_ref())
+            .map_err(|problem| self.report(problem.reason, &problem.text, findings))?;
+        if let Some(Problem { reason, text }) = resolved.outdated {
+            let message =
+                format!("KeptLastGood: origin {:?}: {text} Its last version is still used.", self.origin.id);
+            findings.push(Finding { reason, message });
         }
-        match self.asked_by_app_protocol(port) {
-            Some(asked) => Err(self.finding(
-                Reason::UnsupportedValue,
-                &format!("appProtocol {asked:?} of its Service port is not served by this version."),
-            )),
-            None => Ok(()),
+        if let Some(asked) = self.asked_by_app_protocol(resolved.port) {
+            let problem = format!("appProtocol {asked:?} of its Service port is not served by this version.");
+            return Err(self.report(Reason::UnsupportedValue, &problem, findings));
         }
+        Ok(endpoints::collect(&backend.slices, resolved.port, allowed))
     }
 
     /// The port's `appProtocol`, where it decides and asks for what is not served: TLS or HTTP/2.
@@ -199,16 +159,20 @@ impl<'u> Pass<'u> {
     }
 
     /// How the origin is spoken to.
-    fn origin(self) -> Result<Origin, Finding> {
-        let (id, namespace) = (&self.origin.id, &self.inputs.key.namespace);
+    ///
+    /// # Errors
+    /// The reason, for what was refused with the object.
+    fn origin(self, findings: &mut Vec<Finding>) -> Result<Origin, Reason> {
         let origin = self.origin;
-        let invalid = |field: &str| {
+        let mut invalid = |field: &str| {
             let problem = format!("spec.origins[{}].{field} is not valid.", self.position);
-            self.finding(Reason::Invalid, &problem)
+            self.report(Reason::Invalid, &problem, findings)
         };
         let host = match &origin.host_header {
             api::HostHeader::Viewer => None,
-            api::HostHeader::Origin => Some(format!("{}.{namespace}.svc", origin.service.name)),
+            api::HostHeader::Origin => {
+                Some(format!("{}.{}.svc", origin.service.name, self.inputs.key.namespace))
+            }
             api::HostHeader::Literal(host) => Some(host.clone()),
         };
         let host_header = match host {
@@ -217,7 +181,7 @@ impl<'u> Pass<'u> {
         };
         let attempts = u8::try_from(origin.connection_attempts).ok().and_then(NonZeroU8::new);
         Ok(Origin {
-            key: OriginKey { distribution: self.inputs.key.clone(), id: id.clone() },
+            key: OriginKey { distribution: self.inputs.key.clone(), id: origin.id.clone() },
             path_prefix: origin.origin_path.clone().unwrap_or_default(),
             host_header,
             custom_headers: custom_headers(origin).ok_or_else(|| invalid("customHeaders"))?,
@@ -240,11 +204,11 @@ impl<'u> Pass<'u> {
             }
             None => format!("no endpoint of Service {service} is ready."),
         };
-        findings.push(self.finding(Reason::NoEndpoints, &problem));
+        self.report(Reason::NoEndpoints, &problem, findings);
     }
 
     /// An origin that is used and leads nowhere has no serving endpoint, whatever the cause.
-    fn report_unreachable(self, findings: &mut Vec<Finding>) {
+    fn report_unusable(self, findings: &mut Vec<Finding>) {
         if self.is_used() {
             let message = format!("origin {:?} cannot be used.", self.origin.id);
             findings.push(Finding { reason: Reason::NoEndpoints, message });
@@ -252,10 +216,10 @@ impl<'u> Pass<'u> {
     }
 }
 
-/// The headers with literal values; none where one is no header.
+/// The headers with literal values; none where one is no header. One from a Secret withholds the whole origin.
 fn custom_headers(origin: &api::Origin) -> Option<Vec<(HeaderName, HeaderValue)>> {
     let header = |header: &api::OriginCustomHeader| {
         Some((header.name.parse().ok()?, HeaderValue::from_str(header.value.as_deref()?).ok()?))
     };
-    origin.custom_headers.iter().map(header).collect()
+    origin.custom_headers.iter().filter(|header| header.value_from.is_none()).map(header).collect()
 }

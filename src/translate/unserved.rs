@@ -181,3 +181,152 @@ impl Found {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Everything unserved of a spec with one origin and one behavior, over which `patch` is laid.
+    fn unserved(patch: &Value) -> Vec<(String, Effect)> {
+        let mut spec = json!({
+            "origins": [{"id": "app", "service": {"name": "app"}}],
+            "defaultCacheBehavior": {"targetOriginId": "app"},
+        });
+        lay_over(&mut spec, patch);
+        let spec: DistributionSpec = serde_json::from_value(spec).expect("a spec");
+        let all = [
+            of_distribution(&spec, "shop"),
+            spec.origins.iter().flat_map(|origin| of_origin(origin, "shop")).collect(),
+            of_behavior(&spec.default_cache_behavior),
+        ];
+        all.concat().into_iter().map(|found| (found.field, found.effect)).collect()
+    }
+
+    fn lay_over(under: &mut Value, over: &Value) {
+        match (under, over) {
+            (Value::Object(under), Value::Object(over)) => {
+                for (name, value) in over {
+                    lay_over(under.entry(name).or_insert(Value::Null), value);
+                }
+            }
+            (Value::Array(under), Value::Array(over)) => {
+                under.iter_mut().zip(over).for_each(|(under, over)| lay_over(under, over));
+            }
+            (under, over) => *under = over.clone(),
+        }
+    }
+
+    fn behavior(patch: Value) -> Value {
+        json!({"defaultCacheBehavior": patch})
+    }
+
+    fn origin(patch: Value) -> Value {
+        json!({"origins": [patch]})
+    }
+
+    #[test]
+    fn a_field_that_is_set_and_not_served_is_found() {
+        use Effect::{ServedWithout, Withheld};
+        let certificate = |patch: Value| {
+            let mut certificate = json!({"secretName": "tls"});
+            lay_over(&mut certificate, &patch);
+            json!({"viewerCertificate": certificate})
+        };
+        let header = json!({"name": "x-a", "valueFrom": {"secretName": "s", "key": "k"}});
+        let rebalance = json!({"maxImbalancePercent": 20, "closesPerSecond": 1});
+        let rows = [
+            (json!({"viewerMtls": {"mode": "optional", "caSecretName": "ca"}}), "viewerMtls", Withheld),
+            (json!({"delegateAliasesTo": ["*"]}), "delegateAliasesTo", ServedWithout),
+            (json!({"originGroups": [{"id": "g", "members": ["app"]}]}), "originGroups", ServedWithout),
+            (
+                json!({"customErrorResponses": [{"errorCode": 404, "responsePagePath": "/404", "responseCode": 404}]}),
+                "customErrorResponses",
+                ServedWithout,
+            ),
+            (
+                certificate(json!({"secretNamespace": "bank"})),
+                "viewerCertificate.secretNamespace",
+                ServedWithout,
+            ),
+            (
+                certificate(json!({"additionalSecretNames": ["b"]})),
+                "viewerCertificate.additionalSecretNames",
+                ServedWithout,
+            ),
+            (
+                certificate(json!({"minimumProtocolVersion": "TLSv1.3_2025"})),
+                "viewerCertificate.minimumProtocolVersion",
+                Withheld,
+            ),
+            (origin(json!({"service": {"namespace": "bank"}})), "service.namespace", Withheld),
+            (origin(json!({"originProtocolPolicy": "match-viewer"})), "originProtocolPolicy", Withheld),
+            (origin(json!({"customHeaders": [header]})), "customHeaders[\"x-a\"].valueFrom", Withheld),
+            (origin(json!({"responseCompletionTimeout": "1s"})), "responseCompletionTimeout", Withheld),
+            (origin(json!({"httpVersion": "http2"})), "httpVersion", Withheld),
+            (origin(json!({"originTls": {"insecureSkipVerify": true}})), "originTls", Withheld),
+            (origin(json!({"maxConnectionsPerEndpoint": 1})), "maxConnectionsPerEndpoint", Withheld),
+            (origin(json!({"httpsPort": 443})), "httpsPort", ServedWithout),
+            (origin(json!({"loadBalancing": {"algorithm": "round-robin"}})), "loadBalancing", ServedWithout),
+            (origin(json!({"outlierDetection": {"statusCodes": [500]}})), "outlierDetection", ServedWithout),
+            (behavior(json!({"sourceRanges": {"allow": ["10.0.0.0/8"]}})), "sourceRanges", Withheld),
+            (behavior(json!({"maxRequestBodyBytes": 1})), "maxRequestBodyBytes", Withheld),
+            (
+                behavior(json!({"responseHeadersPolicy": {"removeHeaders": ["server"]}})),
+                "responseHeadersPolicy",
+                Withheld,
+            ),
+            (behavior(json!({"compress": true})), "compress", ServedWithout),
+            (
+                behavior(json!({"webSocket": {"allowedOrigins": ["https://a"]}})),
+                "webSocket.allowedOrigins",
+                Withheld,
+            ),
+            (behavior(json!({"webSocket": {"limits": {"maxConnections": 1}}})), "webSocket.limits", Withheld),
+            (behavior(json!({"webSocket": {"maxDuration": "1h"}})), "webSocket.maxDuration", Withheld),
+            (
+                behavior(json!({"webSocket": {"maxDurationJitterPercent": 5}})),
+                "webSocket.maxDurationJitterPercent",
+                ServedWithout,
+            ),
+            (
+                behavior(json!({"webSocket": {"pingInterval": "30s"}})),
+                "webSocket.pingInterval",
+                ServedWithout,
+            ),
+            (
+                behavior(json!({"webSocket": {"onOriginTerminating": "drain"}})),
+                "webSocket.onOriginTerminating",
+                ServedWithout,
+            ),
+            (behavior(json!({"webSocket": {"rebalance": rebalance}})), "webSocket.rebalance", ServedWithout),
+        ];
+        for (patch, field, effect) in rows {
+            assert_eq!(unserved(&patch), [(field.to_owned(), effect)], "{patch}");
+        }
+    }
+
+    #[test]
+    fn what_is_served_and_what_is_at_its_default_is_not_found() {
+        let served = json!({
+            "className": "other", "enabled": false, "comment": "x", "aliases": ["a"],
+            "defaultRootObject": "index.html", "httpVersion": "http1.1",
+            "viewerCertificate": {
+                "secretName": "tls", "secretNamespace": "shop", "minimumProtocolVersion": "TLSv1.2_2021",
+            },
+            "origins": [{
+                "service": {"namespace": "shop"}, "httpPort": "http", "originProtocolPolicy": "http-only",
+                "originPath": "/v2", "hostHeader": "origin", "customHeaders": [{"name": "x-a", "value": "b"}],
+                "connectionAttempts": 1, "connectionTimeout": "1s", "originReadTimeout": "1s",
+                "responseIdleTimeout": "1s", "originKeepaliveTimeout": "1s", "httpVersion": "http1.1",
+                "loadBalancing": {"algorithm": "least-request"}, "outlierDetection": {"consecutiveFailures": 5},
+            }],
+            "defaultCacheBehavior": {
+                "viewerProtocolPolicy": "https-only", "allowedMethods": ["GET"], "compress": false,
+                "webSocket": {"enabled": false, "idleTimeout": "0s", "onOriginTerminating": "keep"},
+            },
+        });
+        assert_eq!(unserved(&served), []);
+    }
+}

@@ -1,0 +1,117 @@
+//! The Service that an origin names, and which of its ports is meant.
+
+use k8s_openapi::api::core::v1::{Service, ServicePort};
+
+use super::inputs::Backend;
+use super::lookup::{Trouble, did_you_mean, nearest};
+use crate::api::PortReference;
+use crate::conditions::reasons::Reason;
+use crate::object::ObjectKey;
+
+/// What is wrong with a Service, as sentences that name it.
+pub(super) struct Problem {
+    /// Why, from the closed list.
+    pub reason: Reason,
+    /// The sentences.
+    pub text: String,
+}
+
+/// A Service's port that can be used.
+pub(super) struct Resolved<'u> {
+    /// The port.
+    pub port: &'u ServicePort,
+    /// Why the Service may not be as it is known.
+    pub outdated: Option<Problem>,
+}
+
+/// Finds the port that an origin means of the Service `name`.
+///
+/// # Errors
+/// What is wrong: there is no such Service or port, or it may not be used.
+pub(super) fn resolve<'u>(
+    name: &ObjectKey,
+    backend: &'u Backend,
+    wanted: Option<&PortReference>,
+) -> Result<Resolved<'u>, Problem> {
+    let trouble = backend.service.trouble.as_ref().map(|trouble| describe(name, trouble));
+    let Some(service) = &backend.service.found else {
+        let proposal = did_you_mean(backend.service.nearest.as_deref());
+        let text = format!("Service {name} not found{proposal}");
+        return Err(trouble.unwrap_or(Problem { reason: Reason::BackendNotFound, text }));
+    };
+    if service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("ExternalName")) {
+        let text = format!("Service {name} is of type ExternalName, which has no endpoints of its own.");
+        return Err(Problem { reason: Reason::ExternalNameForbidden, text });
+    }
+    match choose_port(service, wanted) {
+        Ok(port) => Ok(Resolved { port, outdated: trouble }),
+        Err(problem) => {
+            Err(Problem { reason: Reason::PortNotFound, text: format!("Service {name} {problem}") })
+        }
+    }
+}
+
+fn describe(name: &ObjectKey, trouble: &Trouble) -> Problem {
+    match trouble {
+        Trouble::KindUnreadable(clause) => Problem {
+            reason: Reason::RefNotPermitted,
+            text: format!("Service {name} cannot be read: {clause}."),
+        },
+        Trouble::Undecodable(clause) => Problem {
+            reason: Reason::BackendNotFound,
+            text: format!("Service {name} does not decode: {clause}."),
+        },
+    }
+}
+
+/// The port of plain HTTP where an origin names none.
+const HTTP: i32 = 80;
+
+/// The TCP port that `httpPort` names; without it 80 if the Service has that, else its only port.
+///
+/// # Errors
+/// What is wrong, to follow the Service's name, with what it has instead.
+fn choose_port<'s>(service: &'s Service, wanted: Option<&PortReference>) -> Result<&'s ServicePort, String> {
+    let ports: Vec<&ServicePort> = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten()).collect();
+    let tcp = || ports.iter().copied().filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP");
+    let chosen = match wanted {
+        Some(PortReference::Number(number)) => tcp().find(|port| port.port == *number),
+        Some(PortReference::Name(name)) => tcp().find(|port| port.name.as_ref() == Some(name)),
+        None => tcp().find(|port| port.port == HTTP).or_else(|| only(tcp())),
+    };
+    chosen.ok_or_else(|| {
+        let has = inventory(tcp());
+        match wanted {
+            Some(PortReference::Name(name)) => {
+                let names = tcp().filter_map(|port| port.name.as_deref());
+                let proposal = nearest(name, names).map(|name| format!("; did you mean {name:?}?"));
+                format!("has no port {name:?}{}", proposal.unwrap_or_else(|| format!(" ({has}).")))
+            }
+            Some(PortReference::Number(number)) => format!("has no port {number} ({has})."),
+            None => format!("has no port 80 and not exactly one other ({has}); set httpPort."),
+        }
+    })
+}
+
+fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    let first = items.next();
+    if items.next().is_none() { first } else { None }
+}
+
+/// `it has 80 "http" and 9090`, as far as it is short.
+fn inventory<'s>(ports: impl Iterator<Item = &'s ServicePort>) -> String {
+    const SHOWN: usize = 5;
+    let told: Vec<String> = ports
+        .map(|port| match &port.name {
+            Some(name) => format!("{} {name:?}", port.port),
+            None => port.port.to_string(),
+        })
+        .collect();
+    match (told.len(), told.get(..SHOWN)) {
+        (0, _) => "it has no TCP port".to_owned(),
+        (count, Some(shown)) if count > SHOWN => {
+            format!("it has {} and {} more", shown.join(", "), count - SHOWN)
+        }
+        _ => format!("it has {}", told.join(", ")),
+    }
+}
