@@ -18,15 +18,17 @@ use crate::dataplane::response::body::OriginBodyFailure;
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::table::host::HostName;
 use crate::table::reason::Reason;
-use crate::table::route::Route;
-use crate::telemetry::access_log::{AccessLog, Line};
+use crate::telemetry::access_log::{AccessLog, Event, Line};
 use crate::telemetry::metrics::Metrics;
+
+/// The label of the metric.
+const PROTOCOL: &str = "h1";
 
 /// What the log says for a viewer that went away before there was an answer.
 const VIEWER_GONE: u16 = 499;
 
 /// What is known of one exchange.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Record {
     /// How the viewer came.
     pub(crate) viewer: Rc<Viewer>,
@@ -91,34 +93,38 @@ impl Record {
 
     /// Tells the metrics and the access log.
     pub(crate) fn tell(&self, metrics: &Metrics, access_log: &AccessLog) {
-        // A viewer that went away before there was an answer: nginx's number for it.
-        let status = self.status.map_or(VIEWER_GONE, |status| status.as_u16());
-        let of_distribution = self.matched.as_ref().map(|(distribution, _)| &distribution.metrics);
-        let counted = self.status.unwrap_or(StatusCode::REQUEST_TIMEOUT);
-        match of_distribution {
-            Some(metrics) => metrics.request(counted, "h1", self.duration),
-            None => metrics.unmatched().request(counted, "h1", self.duration),
+        let status = self.status.unwrap_or(StatusCode::REQUEST_TIMEOUT);
+        match &self.matched {
+            Some((distribution, _)) => distribution.metrics.request(status, PROTOCOL, self.duration),
+            None => metrics.unmatched().request(status, PROTOCOL, self.duration),
         }
-        let key = self.matched.as_ref().map(|(distribution, _)| &distribution.routes.distribution);
-        let route = self.matched.as_ref().and_then(|(distribution, at)| distribution.routes.iter().nth(*at));
-        let behavior = route.map(Route::label);
-        let origin = self.matched.as_ref().and_then(|(distribution, at)| distribution.origin(*at));
-        access_log.write(&Line {
-            request_id: self.request_id.as_ref().and_then(|id| id.to_str().ok()),
+        access_log.write(&self.line());
+    }
+
+    /// The record as a line of the access log.
+    pub(crate) fn line(&self) -> Line<'_> {
+        let matched = self.matched.as_ref();
+        let key = matched.map(|(distribution, _)| &distribution.routes.distribution);
+        let origin = matched.and_then(|(distribution, at)| distribution.origin(*at));
+        let session = self.viewer.session.as_ref();
+        let opens = self.status == Some(StatusCode::SWITCHING_PROTOCOLS);
+        Line {
+            event: if opens { Event::WebsocketOpen } else { Event::Request },
+            request_id: text(self.request_id.as_ref()),
             connection_id: Some(self.viewer.id),
             viewer: Some(self.viewer.peer),
             listener: Some(self.viewer.local),
             scheme: Some(self.viewer.scheme().as_str()),
-            sni: self.viewer.session.as_ref().and_then(|session| session.sni.as_deref()),
+            sni: session.and_then(|session| session.sni.as_ref()).map(HostName::as_str),
             host: self.host.as_ref().map(HostName::as_str),
             method: self.method.as_ref().map(Method::as_str),
             path: self.path.as_deref(),
             protocol: Some(if self.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" }),
-            status: Some(status),
+            status: Some(self.status.map_or(VIEWER_GONE, |status| status.as_u16())),
             reason: self.reason,
             namespace: key.map(|key| key.namespace.as_str()),
             distribution: key.map(|key| key.name.as_str()),
-            behavior: behavior.as_deref(),
+            behavior: matched.and_then(|(distribution, at)| distribution.label(*at)),
             origin: origin.map(|origin| origin.origin.key.id.as_str()),
             endpoint: self.endpoint,
             attempts: Some(self.attempts).filter(|attempts| *attempts > 0),
@@ -128,11 +134,11 @@ impl Record {
             duration: Some(self.duration),
             bytes_in: Some(self.bytes_in),
             bytes_out: Some(self.bytes_out),
-            tls_version: self.viewer.session.as_ref().map(|session| session.version),
+            tls_version: session.map(|session| session.version),
             referer: text(self.referer.as_ref()),
             user_agent: text(self.user_agent.as_ref()),
             ..Line::default()
-        });
+        }
     }
 }
 

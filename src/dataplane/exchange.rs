@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 
 use super::account::Account;
 use super::connection::Viewer;
-use super::live::{LiveOrigin, Load, Loaded};
-use super::origin::head::{self, Facts};
+use super::live::{LiveDistribution, LiveOrigin, Load};
+use super::origin::head::{self, Composed, Facts};
 use super::origin::{self, Incomings, Outgoing, Report};
 use super::response::body::{AnswerBody, OriginBody};
 use super::response::errors::{self, Format};
@@ -25,16 +25,19 @@ use super::viewer::body::ViewerBody;
 use super::viewer::gate::{self, Passed};
 use super::viewer::headers::{self, Trailers};
 use super::websocket::handshake::{self, Handshake};
+use super::websocket::registry::{Admission, Labels};
 use super::websocket::side::Upgraded;
-use crate::drain::Phase;
+use super::websocket::tunnel::Terms;
+use super::witness::TunnelWitness;
 use crate::table::decide::{self, RequestKind, decide};
+use crate::table::host::Authority;
 use crate::table::origin::Origin;
 use crate::table::reason::Reason;
+use crate::table::target::Target;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// What the connection does next.
-#[derive(Debug)]
 pub(crate) enum Outcome {
     /// It writes this answer.
     Answer(Response<AnswerBody>),
@@ -43,12 +46,12 @@ pub(crate) enum Outcome {
 }
 
 /// A tunnel whose handshake both sides have agreed on.
-#[derive(Debug)]
 pub(crate) struct Opened {
     /// The origin's side.
     pub(crate) origin: Upgraded<TcpStream>,
-    /// Counts it on the endpoint.
-    pub(crate) loaded: Loaded,
+    /// Its place in the worker's registry.
+    pub(crate) admission: Admission,
+    pub(crate) terms: Terms,
 }
 
 /// Serves one request.
@@ -91,11 +94,23 @@ enum Step {
 
 /// Everything that forwarding needs; it holds no table.
 struct Forward {
+    distribution: Arc<LiveDistribution>,
+    route_position: usize,
     origin: Arc<LiveOrigin>,
     outgoing: Outgoing,
-    handshake: Option<Handshake>,
+    upgrade: Option<Upgrade>,
     trailers: Trailers,
 }
+
+/// A handshake on its way to the origin.
+struct Upgrade {
+    handshake: Handshake,
+    /// Its place among the worker's tunnels, so that no drain misses it.
+    admission: Admission,
+}
+
+/// The behavior that a request falls under, linked.
+type Matched = (Arc<LiveDistribution>, usize);
 
 impl Exchange {
     /// Gate, decision and policies: everything before the origin, without waiting for anybody.
@@ -106,55 +121,70 @@ impl Exchange {
         };
         self.account.record.host = Some(authority.host.clone());
         let handshake = handshake::check_request(&head.method, head.version, &head.headers)?;
-
-        // The one read of the table: whatever is published from here on concerns the next request.
-        let live = self.viewer.worker.tables.current();
-        let decision = decide(
-            &live.table.hosts,
-            decide::Request {
-                transport: self.viewer.transport(),
-                version: head.version,
-                method: &head.method,
-                host: &authority.host,
-                target: &target,
-                kind: if handshake.is_some() { RequestKind::WebSocket } else { RequestKind::Http },
-            },
-        );
-        let matched = decision.matched.and_then(|matched| {
-            Some((Arc::clone(live.distribution(matched.host_position)?), matched.route_position))
-        });
-        self.account.record.matched = matched.clone();
-        let replaced_target = match decision.outcome {
-            decide::Outcome::Forward { replaced_target } => replaced_target,
+        let kind = if handshake.is_some() { RequestKind::WebSocket } else { RequestKind::Http };
+        let (matched, outcome) = self.decide(&head, &authority, &target, kind);
+        let target = match outcome {
+            decide::Outcome::Forward { replaced_target } => replaced_target.unwrap_or(target),
             decide::Outcome::RedirectToHttps(status) => {
                 let port = self.viewer.worker.https_redirect_port;
                 return Ok(Step::Own(errors::redirect_to_https(status, &authority.host, port, &target)));
             }
             decide::Outcome::Refuse(reason) => return Err(reason),
         };
-        if handshake.is_some()
-            && matches!(self.viewer.worker.drain.phase(), Phase::Draining(_) | Phase::Terminating)
-        {
-            return Err(Reason::Draining);
-        }
         let (distribution, route_position) = matched.ok_or(Reason::Internal)?;
         let origin = Arc::clone(distribution.origin(route_position).ok_or(Reason::NoEndpoints)?);
-        let load = if handshake.is_some() { Load::Tunnel } else { Load::Exchange };
-        let composed = head::compose(
-            head,
-            Facts {
-                viewer: &self.viewer,
-                authority: &authority,
-                target: &replaced_target.unwrap_or(target),
-                origin: &origin.origin,
-                body: &body,
-                load,
-            },
-        )?;
-        self.account.record.request_id = Some(composed.request_id);
-        let outgoing = Outgoing { head: composed.head, body, load };
-        let trailers = composed.trailers;
-        Ok(Step::Forward(Box::new(Forward { origin, outgoing, handshake, trailers })))
+        let upgrade = match handshake {
+            Some(handshake) => {
+                let key = &distribution.routes.distribution;
+                Some(Upgrade { handshake, admission: self.viewer.worker.registry.admit(key)? })
+            }
+            None => None,
+        };
+        let load = if upgrade.is_some() { Load::Tunnel } else { Load::Exchange };
+        let facts = Facts {
+            viewer: &self.viewer,
+            authority: &authority,
+            target: &target,
+            origin: &origin.origin,
+            body: &body,
+            load,
+        };
+        let Composed { head, request_id, trailers } = head::compose(head, facts)?;
+        self.account.record.request_id = Some(request_id);
+        let outgoing = Outgoing { head, body, load };
+        Ok(Step::Forward(Box::new(Forward {
+            distribution,
+            route_position,
+            origin,
+            outgoing,
+            upgrade,
+            trailers,
+        })))
+    }
+
+    /// The one read of the table: whatever is published from here on concerns the next request.
+    fn decide(
+        &mut self,
+        head: &Parts,
+        authority: &Authority,
+        target: &Target,
+        kind: RequestKind,
+    ) -> (Option<Matched>, decide::Outcome) {
+        let live = self.viewer.worker.tables.current();
+        let request = decide::Request {
+            transport: self.viewer.transport(),
+            version: head.version,
+            method: &head.method,
+            host: &authority.host,
+            target,
+            kind,
+        };
+        let decision = decide(&live.table.hosts, request);
+        let matched = decision.matched.and_then(|matched| {
+            Some((Arc::clone(live.distribution(matched.host_position)?), matched.route_position))
+        });
+        self.account.record.matched = matched.clone();
+        (matched, decision.outcome)
     }
 
     async fn forward(mut self, forward: Forward) -> Outcome {
@@ -172,13 +202,16 @@ impl Exchange {
         if incomings.response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return self.pass_on(incomings, &forward.origin.origin, forward.trailers);
         }
-        let Some(handshake) = &forward.handshake else {
+        let Some(Upgrade { handshake, admission }) = forward.upgrade else {
             // Nobody asked for it, and what follows it cannot be known (RFC 9110 section 15.2.2).
             return self.refuse(Reason::OriginProtocol);
         };
-        match handshake::check_response(handshake, incomings.response.status(), incomings.response.headers())
+        match handshake::check_response(&handshake, incomings.response.status(), incomings.response.headers())
         {
-            Ok(_) => self.open_tunnel(incomings).await,
+            Ok(_) => {
+                let matched = (forward.distribution, forward.route_position);
+                self.open_tunnel(incomings, admission, matched, &forward.origin).await
+            }
             Err(reason) => self.refuse(reason),
         }
     }
@@ -199,7 +232,13 @@ impl Exchange {
         Outcome::Answer(Response::from_parts(head, AnswerBody::origin(body, self.account)))
     }
 
-    async fn open_tunnel(mut self, incomings: Incomings) -> Outcome {
+    async fn open_tunnel(
+        mut self,
+        incomings: Incomings,
+        admission: Admission,
+        (distribution, route_position): Matched,
+        live: &LiveOrigin,
+    ) -> Outcome {
         let Incomings { response, returning } = incomings;
         let Some((origin, loaded)) = returning.into_tunnel().await else {
             return self.refuse(Reason::OriginReset);
@@ -209,13 +248,29 @@ impl Exchange {
         head::put_upgrade(&mut head.headers);
         head.version = Version::HTTP_11;
         self.account.record.status = Some(head.status);
+        let labels = Labels {
+            behavior: distribution.label(route_position).unwrap_or_default().to_owned(),
+            origin: live.origin.key.id.clone(),
+            endpoint: loaded.endpoint(),
+            viewer: self.viewer.peer,
+        };
+        let metrics = live.metrics.web_socket_opened();
+        let witness = Box::new(TunnelWitness::new(self.account.record.clone(), metrics, loaded));
+        let idle_timeout =
+            distribution.routes.at(route_position).and_then(|route| route.web_socket.idle_timeout);
+        let terms = Terms { labels, idle_timeout, witness };
         let answer = Response::from_parts(head, AnswerBody::own(Bytes::new(), self.account));
-        Outcome::Tunnel(answer, Box::new(Opened { origin, loaded }))
+        Outcome::Tunnel(answer, Box::new(Opened { origin, admission, terms }))
     }
 
     /// An error of ours.
     fn refuse(mut self, reason: Reason) -> Outcome {
         self.account.refused(reason);
+        if self.asked.upgrade
+            && let Some((distribution, _)) = &self.account.record.matched
+        {
+            distribution.metrics.web_socket_handshake_failed(reason.as_str());
+        }
         let response = errors::error(reason, self.asked.format);
         self.own(response)
     }
@@ -234,7 +289,7 @@ impl Exchange {
     /// Closes the viewer's connection where it asked to upgrade and did not get it, since it may have sent
     /// frames already, and where this replica is leaving.
     fn leave_where_needed(&self, headers: &mut HeaderMap) {
-        if self.asked.upgrade || self.viewer.worker.drain.phase() > Phase::Serving {
+        if self.asked.upgrade || self.viewer.worker.is_leaving() {
             close(headers);
         }
     }

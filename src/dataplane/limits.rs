@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use super::websocket::Waits;
+
 /// The waits on viewers, and the bounds on what is buffered or queued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -42,8 +44,10 @@ pub struct Limits {
     pub accept_pause: Duration,
     /// How long a listener is still read after the last connection of a drain has ended.
     pub accept_tail: Duration,
-    /// Commands that wait for one worker.
+    /// Questions that wait for one worker.
     pub mailbox: usize,
+    /// Those of tunnels.
+    pub tunnels: Waits,
 }
 
 impl Default for Limits {
@@ -67,6 +71,7 @@ impl Default for Limits {
             accept_pause: Duration::from_millis(100),
             accept_tail: Duration::from_millis(100),
             mailbox: 64,
+            tunnels: Waits::default(),
         }
     }
 }

@@ -4,14 +4,16 @@
 //! certificates. What did not change is taken from the table before by pointer, so one change among 5,000
 //! Distributions costs 5,000 comparisons of pointers. Linking runs on the publisher's thread, never on a worker.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use super::tls::{ConfigMaker, Configs};
+use crate::object::ObjectKey;
 use crate::table::RoutingTable;
 use crate::table::origin::{Endpoint, Origin};
-use crate::table::route::{RouteTarget, Routes};
+use crate::table::route::{Route, RouteTarget, Routes, ServingState};
 use crate::telemetry::metrics::{DistributionMetrics, Metrics, OriginMetrics};
 
 /// A table with what requests and handshakes need beside it.
@@ -23,6 +25,8 @@ pub(crate) struct LiveTable {
     distributions: Vec<Arc<LiveDistribution>>,
     /// Every endpoint, whichever origin it serves.
     pub(crate) endpoints: Arc<HashSet<SocketAddr>>,
+    /// How handshakes are answered.
+    pub(crate) tls: Arc<Configs>,
 }
 
 impl LiveTable {
@@ -30,6 +34,22 @@ impl LiveTable {
     pub(crate) fn distribution(&self, host_position: usize) -> Option<&Arc<LiveDistribution>> {
         self.distributions.get(host_position)
     }
+}
+
+/// The Distributions that `before` served and `after` does not, because they were removed or disabled.
+pub(crate) fn gone(before: &LiveTable, after: &LiveTable) -> BTreeSet<ObjectKey> {
+    let serves = |routes: &Routes| routes.state == ServingState::Enabled;
+    let mut later = after.table.hosts.routes().iter().peekable();
+    let mut gone = BTreeSet::new();
+    for old in before.table.hosts.routes().iter().filter(|old| serves(old)) {
+        // Both sides are in key order.
+        while later.next_if(|new| new.distribution < old.distribution).is_some() {}
+        let new = later.next_if(|new| new.distribution == old.distribution);
+        if !new.is_some_and(|new| serves(new)) {
+            gone.insert(old.distribution.clone());
+        }
+    }
+    gone
 }
 
 /// One Distribution, linked.
@@ -40,12 +60,19 @@ pub(crate) struct LiveDistribution {
     pub(crate) metrics: Arc<DistributionMetrics>,
     /// By position, those of [`Routes::iter`].
     origins: Vec<Option<Arc<LiveOrigin>>>,
+    /// What logs call its behaviors, by the same positions.
+    labels: Vec<String>,
 }
 
 impl LiveDistribution {
     /// The origin of the route at a position of [`crate::table::decide::Match::route_position`].
     pub(crate) fn origin(&self, route_position: usize) -> Option<&Arc<LiveOrigin>> {
         self.origins.get(route_position)?.as_ref()
+    }
+
+    /// What logs call the route at that position: its pattern.
+    pub(crate) fn label(&self, route_position: usize) -> Option<&str> {
+        self.labels.get(route_position).map(String::as_str)
     }
 }
 
@@ -128,13 +155,17 @@ impl Drop for Loaded {
 #[derive(Debug)]
 pub(crate) struct Linker {
     metrics: Metrics,
+    tls: ConfigMaker,
     cells: HashMap<SocketAddr, Weak<EndpointCell>>,
 }
 
 impl Linker {
     /// A linker that has linked nothing yet.
-    pub(crate) fn new(metrics: Metrics) -> Self {
-        Self { metrics, cells: HashMap::new() }
+    ///
+    /// # Errors
+    /// The system has no randomness.
+    pub(crate) fn new(metrics: Metrics) -> Result<Self, rustls::Error> {
+        Ok(Self { metrics, tls: ConfigMaker::new()?, cells: HashMap::new() })
     }
 
     /// Links `table`, reusing what `before` has for the same objects.
@@ -153,7 +184,12 @@ impl Linker {
         } else {
             Arc::new(table.endpoints.0.values().flat_map(|of| of.iter()).map(|one| one.address).collect())
         };
-        LiveTable { table, distributions, endpoints }
+        let tls = if Arc::ptr_eq(&table.certificates, &before.table.certificates) {
+            Arc::clone(&before.tls)
+        } else {
+            Arc::new(self.tls.link(&table.certificates, &before.tls))
+        };
+        LiveTable { table, distributions, endpoints, tls }
     }
 
     fn distribution(
@@ -182,7 +218,8 @@ impl Linker {
                 RouteTarget::Broken => None,
             })
             .collect();
-        Arc::new(LiveDistribution { routes: Arc::clone(routes), origins, metrics })
+        let labels = routes.iter().map(Route::label).collect();
+        Arc::new(LiveDistribution { routes: Arc::clone(routes), metrics, origins, labels })
     }
 
     fn origin(

@@ -11,11 +11,13 @@ mod guarded_io;
 mod limits;
 mod listener;
 mod live;
+mod mailbox;
 mod origin;
 mod response;
 mod tls;
 mod viewer;
 pub mod websocket;
+mod witness;
 mod worker;
 
 use std::fmt;
@@ -37,6 +39,8 @@ pub use limits::Limits;
 pub use listener::ListenError;
 use listener::{Kind, Listener};
 use live::{Linker, LiveTable};
+use mailbox::Mailbox;
+use websocket::registry::Listed;
 use worker::Seed;
 
 /// What the data plane is started with.
@@ -63,6 +67,9 @@ pub enum StartError {
     /// The system gives no thread.
     #[error("cannot start a worker thread: {0}; allow the process more threads, or set fewer `--workers`")]
     Thread(#[source] io::Error),
+    /// There are no ticket keys.
+    #[error("cannot make keys for TLS session tickets: {0}; the system must give randomness to the process")]
+    Tickets(#[source] rustls::Error),
 }
 
 /// A worker that ended although nobody told it to.
@@ -77,6 +84,7 @@ pub struct Handle(Arc<Inner>);
 struct Inner {
     tables: Arc<ArcSwap<LiveTable>>,
     publisher: Mutex<Publisher>,
+    mailboxes: Vec<Mailbox>,
     workers: tokio::sync::Mutex<Vec<oneshot::Receiver<io::Result<usize>>>>,
     http: Vec<SocketAddr>,
     https: Vec<SocketAddr>,
@@ -110,11 +118,15 @@ pub fn start(
         Ok(bound)
     };
     let (http, https) = (bind(Kind::Http, &config.http)?, bind(Kind::Https, &config.https)?);
+    let linker = Linker::new(metrics.clone()).map_err(StartError::Tickets)?;
     let tables = Arc::new(ArcSwap::from_pointee(LiveTable::default()));
-    let mut workers = Vec::new();
+    let (mut workers, mut mailboxes) = (Vec::new(), Vec::new());
     for (place, listeners) in of_workers.into_iter().enumerate() {
+        let (mailbox, letters) = mailbox::open(config.limits.mailbox);
+        mailboxes.push(mailbox);
         let seed = Seed {
             listeners,
+            letters,
             tables: Arc::clone(&tables),
             limits: config.limits.clone(),
             drain: drain.clone(),
@@ -126,7 +138,8 @@ pub fn start(
     }
     Ok(Handle(Arc::new(Inner {
         tables,
-        publisher: Mutex::new(Publisher { linker: Linker::new(metrics.clone()), retired: Vec::new() }),
+        publisher: Mutex::new(Publisher { linker, retired: Vec::new() }),
+        mailboxes,
         workers: tokio::sync::Mutex::new(workers),
         http,
         https,
@@ -146,15 +159,20 @@ fn spawn_worker(place: usize, seed: Seed) -> io::Result<oneshot::Receiver<io::Re
 
 impl Handle {
     /// Serves `table` from now on: each request and each handshake that begins after this. Open connections and
-    /// tunnels stay. Says whether it differs from the one before.
+    /// tunnels stay, but the tunnels of Distributions that were removed or disabled are drained.
+    /// Says whether it differs from the one before.
     pub fn publish(&self, table: RoutingTable) -> bool {
         let mut publisher = self.0.publisher.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.0.tables.load_full();
         if before.table == table {
             return false;
         }
-        let live = publisher.linker.link(table, &before);
-        self.0.tables.store(Arc::new(live));
+        let live = Arc::new(publisher.linker.link(table, &before));
+        let gone = live::gone(&before, &live);
+        self.0.tables.store(live);
+        if !gone.is_empty() {
+            self.0.mailboxes.iter().for_each(|mailbox| mailbox.tell_gone(&gone));
+        }
         publisher.retired.push(before);
         publisher.retired.retain(|retired| Arc::strong_count(retired) > 1);
         true
@@ -173,6 +191,15 @@ impl Handle {
     /// The addresses where TLS viewers come.
     pub fn https_addresses(&self) -> &[SocketAddr] {
         &self.0.https
+    }
+
+    /// The open tunnels of all workers, those of one worker oldest first.
+    pub async fn tunnels(&self) -> Vec<Listed> {
+        let mut tunnels = Vec::new();
+        for mailbox in &self.0.mailboxes {
+            tunnels.extend(mailbox.tunnels().await);
+        }
+        tunnels
     }
 
     /// Waits until the drain is over and every worker has ended; says how many exchanges and tunnels were cut

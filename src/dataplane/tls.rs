@@ -1,6 +1,35 @@
-//! TLS towards viewers.
+//! TLS towards viewers: from the ClientHello to a stream.
+//!
+//! The name that the viewer asks for picks the Distribution, and that the certificate; what is shown is never
+//! another tenant's. Configurations are made when a table is linked ([`Configs`]); one ticketer outlives them
+//! all, so sessions resume over every swap.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::server::{Acceptor, NoServerSessionStorage, ProducesTickets};
+use rustls::sign::SingleCertAndKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::live::LiveTable;
+use super::worker::Worker;
+use crate::table::certificate::{Certificate, Certificates, OwnCertificate};
 use crate::table::decide::TlsIdentity;
+use crate::table::host::HostName;
+
+/// A fatal `unrecognized_name` (RFC 6066 section 3) as a record: rustls would say `access_denied`, from which no
+/// one could tell what is wrong.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// What a handshake settled.
 #[derive(Clone, Debug)]
@@ -8,7 +37,147 @@ pub(crate) struct Session {
     /// Whose it is: it holds for every request of the connection.
     pub(crate) identity: TlsIdentity,
     /// The name that was asked for.
-    pub(crate) sni: Option<String>,
+    pub(crate) sni: Option<HostName>,
     /// The version, as logs write it.
     pub(crate) version: &'static str,
+}
+
+/// Why there is no stream.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeFailure {
+    /// `tlsHandshake` of the limits passed.
+    #[error("the viewer did not finish its handshake in time")]
+    Timeout,
+    /// No certificate may be shown for the name.
+    #[error("there is no certificate for the name that the viewer asked for")]
+    NoCertificate,
+    /// The viewer speaks no TLS that we do, or went away.
+    #[error("the handshake failed: {0}")]
+    Failed(#[from] io::Error),
+}
+
+impl HandshakeFailure {
+    /// The label of the metric.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::NoCertificate => "no_certificate",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// Shakes hands within the limit, which covers the wait for the ClientHello, too.
+pub(crate) async fn accept(
+    worker: &Worker,
+    stream: TcpStream,
+) -> Result<(TlsStream<TcpStream>, Session), HandshakeFailure> {
+    let handshake = timeout(worker.limits.tls_handshake, shake_hands(worker, stream));
+    let result = handshake.await.unwrap_or(Err(HandshakeFailure::Timeout));
+    match &result {
+        Ok((stream, session)) => {
+            let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+            worker.metrics.tls_handshake(session.version, if resumed { "true" } else { "false" }, "ok");
+        }
+        Err(failure) => worker.metrics.tls_handshake("none", "false", failure.as_str()),
+    }
+    result
+}
+
+async fn shake_hands(
+    worker: &Worker,
+    stream: TcpStream,
+) -> Result<(TlsStream<TcpStream>, Session), HandshakeFailure> {
+    let mut start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    // What is not a host name is a name that nobody owns.
+    let sni = start.client_hello().server_name().and_then(|name| HostName::parse(name).ok());
+    // The one read of the table: the identity stays, whatever is published later.
+    let chosen = choose(&worker.tables.current(), sni.as_ref());
+    let Some((identity, config)) = chosen else {
+        start.io.write_all(&UNRECOGNIZED_NAME).await?;
+        start.io.shutdown().await?;
+        return Err(HandshakeFailure::NoCertificate);
+    };
+    let stream = start.into_stream(config).await?;
+    let version = match stream.get_ref().1.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "1.2",
+        _ => "1.3",
+    };
+    Ok((stream, Session { identity, sni, version }))
+}
+
+/// The certificate for a name: of the Distribution that owns it, or the default one for a name that nobody owns.
+fn choose(live: &LiveTable, sni: Option<&HostName>) -> Option<(TlsIdentity, Arc<ServerConfig>)> {
+    let certificates = &live.table.certificates;
+    let owned = sni.and_then(|name| Some((name, &live.table.hosts.find(name)?.1.distribution)));
+    let (distribution, certificate) = match owned {
+        Some((name, owner)) => (Some(owner.clone()), certificates.of_owner(owner, name)?),
+        None => (None, certificates.default.as_ref()?),
+    };
+    let config = live.tls.of(certificate)?;
+    Some((TlsIdentity { distribution, certificate: Arc::clone(certificate) }, Arc::clone(config)))
+}
+
+/// The TLS configurations of one table, by the fingerprint of their certificate.
+#[derive(Debug, Default)]
+pub(crate) struct Configs(BTreeMap<String, Arc<ServerConfig>>);
+
+impl Configs {
+    fn of(&self, certificate: &Certificate) -> Option<&Arc<ServerConfig>> {
+        self.0.get(&certificate.fingerprint)
+    }
+}
+
+/// Makes configurations, and keeps what is common to all of them.
+pub(crate) struct ConfigMaker {
+    provider: Arc<CryptoProvider>,
+    /// Its keys rotate every 6 h; one is accepted for 6 h more.
+    ticketer: Arc<dyn ProducesTickets>,
+}
+
+impl ConfigMaker {
+    /// # Errors
+    /// The system has no randomness for ticket keys.
+    pub(crate) fn new() -> Result<Self, rustls::Error> {
+        Ok(Self { provider: Arc::new(default_provider()), ticketer: Ticketer::new()? })
+    }
+
+    /// The configurations for these certificates; those that are in `before` are taken from there.
+    pub(crate) fn link(&self, certificates: &Certificates, before: &Configs) -> Configs {
+        let own = certificates.by_distribution.values().filter_map(|own| match own {
+            OwnCertificate::Usable(certificate) => Some(certificate),
+            OwnCertificate::Unusable => None,
+        });
+        let mut configs = BTreeMap::new();
+        for certificate in own.chain(&certificates.default) {
+            if !configs.contains_key(&certificate.fingerprint) {
+                let config = match before.of(certificate) {
+                    Some(config) => Arc::clone(config),
+                    None => Arc::new(self.make(certificate)),
+                };
+                configs.insert(certificate.fingerprint.clone(), config);
+            }
+        }
+        Configs(configs)
+    }
+
+    fn make(&self, certificate: &Certificate) -> ServerConfig {
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .expect("the provider has suites for both versions")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&certificate.key))));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.ignore_client_order = true;
+        config.ticketer = Arc::clone(&self.ticketer);
+        // Tickets hold the sessions; a cache beside them would cost memory for each certificate.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config
+    }
+}
+
+impl fmt::Debug for ConfigMaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConfigMaker")
+    }
 }

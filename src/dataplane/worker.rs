@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::account::Record;
@@ -24,9 +24,13 @@ use super::exchange::Opened;
 use super::limits::Limits;
 use super::listener::{self, Kind, Listener};
 use super::live::LiveTable;
+use super::mailbox::{Letter, Letters};
 use super::origin::Pool;
+use super::tls;
+use super::websocket::registry::Registry;
 use super::websocket::side::{Side, Upgraded};
-use crate::drain::Drain;
+use super::websocket::tunnel;
+use crate::drain::{Drain, Phase};
 use crate::table::reason::Reason;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -50,14 +54,17 @@ pub(crate) struct Worker {
     pub(crate) access_log: AccessLog,
     /// The tasks of viewer connections; a worker ends with the last of them.
     viewers: TaskTracker,
-    /// Exchanges and tunnels that are under way: what a deadline cuts.
+    pub(crate) registry: Registry,
+    /// Exchanges that are under way: with the tunnels, what a deadline cuts.
     under_way: Cell<usize>,
+    leaving: Cell<bool>,
 }
 
 /// What a worker is made from; it crosses to the worker's thread.
 #[derive(Debug)]
 pub(crate) struct Seed {
     pub(crate) listeners: Vec<Listener>,
+    pub(crate) letters: Letters,
     pub(crate) tables: Arc<ArcSwap<LiveTable>>,
     pub(crate) limits: Limits,
     pub(crate) drain: Drain,
@@ -73,6 +80,7 @@ pub(crate) async fn run(seed: Seed) -> io::Result<usize> {
     let worker = Rc::new(Worker {
         tables: Tables::new(seed.tables),
         pool: Pool::new(seed.limits.idle_per_endpoint),
+        registry: Registry::new(seed.limits.tunnels),
         limits: seed.limits,
         drain: seed.drain,
         https_redirect_port: seed.https_redirect_port,
@@ -80,25 +88,28 @@ pub(crate) async fn run(seed: Seed) -> io::Result<usize> {
         access_log: seed.access_log,
         viewers: TaskTracker::new(),
         under_way: Cell::new(0),
+        leaving: Cell::new(false),
     });
     let mut accepting = Vec::new();
     for listener in seed.listeners {
         let socket = TcpListener::from_std(listener.socket)?;
-        accepting.push(tokio::task::spawn_local(accept(
-            Rc::clone(&worker),
-            socket,
-            listener.kind,
-            listener.local,
-        )));
+        accepting.push(spawn_local(accept(Rc::clone(&worker), socket, listener.kind, listener.local)));
     }
-    worker.until_drained(accepting).await;
-    Ok(worker.under_way.get())
+    tokio::select! {
+        // 1. The drain is over, or was cut short.
+        cut = worker.until_drained(accepting) => Ok(cut),
+        // 2. Never: it looks after the worker as long as that runs.
+        () = worker.look_after(seed.letters) => Ok(0),
+    }
 }
 
 async fn accept(worker: Rc<Worker>, listener: TcpListener, kind: Kind, local: SocketAddr) {
+    let handshakes = Arc::new(Semaphore::new(worker.limits.handshakes));
     loop {
+        // Handshakes are what costs: the next one is accepted when there is room for it.
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, peer)) => worker.admit(stream, peer, kind, local),
+            Ok((stream, peer)) => worker.admit(stream, peer, kind, local, permit),
             Err(error) if concerns_one_viewer(&error) => {}
             Err(error) => {
                 tracing::warn!(event = "accept.failed", listener = %local, %error, "cannot accept; will try again");
@@ -118,17 +129,38 @@ fn concerns_one_viewer(error: &io::Error) -> bool {
 }
 
 impl Worker {
-    fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, kind: Kind, local: SocketAddr) {
+    fn admit(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        kind: Kind,
+        local: SocketAddr,
+        permit: OwnedSemaphorePermit,
+    ) {
         listener::tune(&stream);
         let open = self.metrics.connections(kind.as_str(), "h1").enter();
         let worker = Rc::clone(self);
         self.viewers.spawn_local(caught(async move {
-            match kind {
-                Kind::Http => http1::serve(Viewer::new(worker, peer, local, None), stream).await,
-                Kind::Https => {}
+            if kind == Kind::Http {
+                drop(permit);
+                return http1::serve(Viewer::new(worker, peer, local, None, open), stream).await;
             }
-            drop(open);
+            match tls::accept(&worker, stream).await {
+                Ok((stream, session)) => {
+                    drop(permit);
+                    http1::serve(Viewer::new(worker, peer, local, Some(session), open), stream).await;
+                }
+                Err(failure) => {
+                    tracing::debug!(event = "tls.failed", viewer = %peer, error = %failure, "no TLS session");
+                }
+            }
         }));
+    }
+
+    /// Runs a tunnel to its end, in a task of its own: the connection's was made for HTTP and is large.
+    pub(crate) fn tunnel<S: Side>(&self, viewer: Upgraded<S>, opened: Opened) {
+        let Opened { origin, admission, terms } = opened;
+        self.viewers.spawn_local(caught(tunnel::run(admission, terms, viewer, origin)));
     }
 
     /// Runs a task that belongs to no viewer; a panic costs only this task.
@@ -136,14 +168,18 @@ impl Worker {
         tokio::task::spawn_local(caught(task));
     }
 
-    /// Serves on until the drain has nothing left to wait for, or until the deadline.
-    async fn until_drained(&self, accepting: Vec<JoinHandle<()>>) {
-        let (mut draining, mut terminating) = (self.drain.clone(), self.drain.clone());
+    /// Serves on until the drain has nothing left to wait for, or until the deadline; says what that cut.
+    async fn until_drained(&self, accepting: Vec<JoinHandle<()>>) -> usize {
+        let (mut drain, mut terminating) = (self.drain.clone(), self.drain.clone());
         let serve = async {
-            self.sweep_until(draining.draining()).await;
+            drain.leaving().await;
+            self.leaving.set(true);
+            if let Phase::Draining(schedule) = drain.draining().await {
+                self.registry.drain(schedule);
+            }
             // The listeners go last: as long as somebody is served here, load balancers may send others.
             self.viewers.close();
-            self.sweep_until(self.viewers.wait()).await;
+            self.viewers.wait().await;
             // A listener that is closed loses who waits in its queue.
             sleep(self.limits.accept_tail).await;
             accepting.iter().for_each(JoinHandle::abort);
@@ -151,26 +187,38 @@ impl Worker {
         };
         tokio::select! {
             // 1. Everything ended by itself.
-            () = serve => {}
-            // 2. The deadline: what is left is cut.
-            () = terminating.terminating() => {}
+            () = serve => 0,
+            // 2. The deadline: what is left is cut, and tunnels tell their logs.
+            () = terminating.terminating() => {
+                let cut = self.under_way.get() + self.registry.count();
+                self.registry.terminate();
+                let _told_or_not = timeout(self.limits.accept_tail, self.registry.emptied()).await;
+                cut
+            }
         }
     }
 
-    /// Looks after the pools and the cached table until `done`.
-    async fn sweep_until<T>(&self, done: impl Future<Output = T>) {
+    /// Looks after pools, mail and the cached table.
+    async fn look_after(&self, mut letters: Letters) {
         let mut tick = interval(SWEEP);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let sweep = async {
-            loop {
-                tick.tick().await;
-                self.pool.sweep(&self.tables.current().endpoints);
+        loop {
+            tokio::select! {
+                // 1. Time to tidy the pool; an idle worker lets go of its old table, too.
+                _ = tick.tick() => self.pool.sweep(&self.tables.current().endpoints),
+                // 2. Mail; after the last writer is gone there is none.
+                Some(letter) = letters.next() => match letter {
+                    Letter::Gone(keys) => keys.iter().for_each(|key| self.registry.remove(key)),
+                    // Whoever asked may have given up.
+                    Letter::ListTunnels(answer) => drop(answer.send(self.registry.list())),
+                },
             }
-        };
-        tokio::select! {
-            _over = done => {}
-            () = sweep => {}
         }
+    }
+
+    /// Whether answers ask viewers to leave.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.get()
     }
 
     pub(crate) fn next_connection_id(&self) -> u64 {
@@ -196,22 +244,6 @@ impl Worker {
         if underscored > 0 {
             self.metrics.headers_dropped("underscore", underscored as u64);
         }
-    }
-
-    /// Runs a tunnel to its end.
-    pub(crate) async fn tunnel<S: Side>(&self, mut viewer: Upgraded<S>, opened: Opened) {
-        let Opened { mut origin, loaded } = opened;
-        let tunnel = async {
-            origin.stream.write_all(&viewer.early).await?;
-            viewer.stream.write_all(&origin.early).await?;
-            copy_bidirectional(&mut viewer.stream, &mut origin.stream).await
-        };
-        self.under_way.set(self.under_way.get() + 1);
-        if let Err(error) = tunnel.await {
-            tracing::debug!(event = "tunnel.broken", %error, "a tunnel ended with an error");
-        }
-        self.under_way.set(self.under_way.get().saturating_sub(1));
-        drop(loaded);
     }
 }
 

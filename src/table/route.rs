@@ -46,6 +46,11 @@ impl Routes {
         found.unwrap_or((self.ordered.len(), &self.default))
     }
 
+    /// The route at a position of [`Routes::find`].
+    pub fn at(&self, position: usize) -> Option<&Route> {
+        self.iter().nth(position)
+    }
+
     /// Every route, the default one last: the positions are those of [`Routes::find`].
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.ordered.iter().chain(std::iter::once(&self.default))

@@ -14,13 +14,13 @@ use crate::dataplane::response::errors::{self, Format};
 use crate::dataplane::websocket::side::{Side, Upgraded};
 use crate::table::reason::Reason;
 
-/// Ends the connection, or becomes the tunnel and returns when that has ended.
+/// Ends the connection, or makes it the tunnel.
 pub(super) async fn finish<S: Side>(viewer: &Rc<Viewer>, end: End, stream: S, early: Bytes, meter: &Meter) {
     let limits = &viewer.worker.limits;
     let opened = viewer.opened.take();
     match end {
         End::Finished => match opened {
-            Some(opened) => viewer.worker.tunnel(Upgraded { stream, early }, *opened).await,
+            Some(opened) => viewer.worker.tunnel(Upgraded { stream, early }, *opened),
             None if viewer.left_something_unread() => linger(stream, limits).await,
             None => close(stream, limits).await,
         },

@@ -7,6 +7,7 @@ mod ending;
 pub(crate) mod http1;
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -19,9 +20,9 @@ use super::tls::Session;
 use super::viewer::forwarded::{AddressValue, Scheme};
 use super::worker::Worker;
 use crate::table::decide::Transport;
+use crate::telemetry::metrics::Entered;
 
 /// One viewer's connection, as everything that happens on it sees it.
-#[derive(Debug)]
 pub(crate) struct Viewer {
     pub(crate) worker: Rc<Worker>,
     /// Unique in this process.
@@ -38,6 +39,8 @@ pub(crate) struct Viewer {
     unread: Cell<bool>,
     /// A tunnel that the last exchange opened: the connection becomes it when the 101 is written.
     pub(crate) opened: RefCell<Option<Box<Opened>>>,
+    /// Counts it as an open connection.
+    _open: Entered,
 }
 
 /// What an HTTP/1.1 connection is doing.
@@ -59,6 +62,7 @@ impl Viewer {
         peer: SocketAddr,
         local: SocketAddr,
         session: Option<Session>,
+        open: Entered,
     ) -> Rc<Self> {
         Rc::new(Self {
             id: worker.next_connection_id(),
@@ -71,6 +75,7 @@ impl Viewer {
             since: Cell::new(Instant::now()),
             unread: Cell::new(false),
             opened: RefCell::new(None),
+            _open: open,
         })
     }
 
@@ -130,5 +135,11 @@ impl Viewer {
     fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since.set(Instant::now());
+    }
+}
+
+impl fmt::Debug for Viewer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Viewer").field("id", &self.id).field("peer", &self.peer).finish_non_exhaustive()
     }
 }

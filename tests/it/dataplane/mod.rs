@@ -1,4 +1,7 @@
 //! Bytes on the wire: viewers and origins over loopback, tables made by hand.
 
+mod attempts;
 mod http1;
 pub(crate) mod rig;
+mod tls;
+mod websocket;

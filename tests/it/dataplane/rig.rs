@@ -47,6 +47,10 @@ impl Plane {
     }
 
     pub(crate) fn with(limits: Limits) -> Self {
+        Self::of_workers(2, limits)
+    }
+
+    fn of_workers(workers: usize, limits: Limits) -> Self {
         let (controller, drain) = drain::channel();
         let metrics = Metrics::new(Build { version: "0", commit: "0" });
         let (access_log, _writer) = access_log::start(Scope::Off, std::io::sink(), metrics.clone()).unwrap();
@@ -54,7 +58,7 @@ impl Plane {
         let config = Config {
             http: vec![loopback],
             https: vec![loopback],
-            workers: NonZeroUsize::new(2).unwrap(),
+            workers: NonZeroUsize::new(workers).unwrap(),
             limits,
             https_redirect_port: 8443,
         };
@@ -65,6 +69,13 @@ impl Plane {
     /// One that serves these sites.
     pub(crate) fn serving(sites: Vec<Site>) -> Self {
         let plane = Self::start();
+        plane.publish(sites);
+        plane
+    }
+
+    /// One of a single worker, where it matters that all meet the same.
+    pub(crate) fn of_one_worker(limits: Limits, sites: Vec<Site>) -> Self {
+        let plane = Self::of_workers(1, limits);
         plane.publish(sites);
         plane
     }
@@ -134,6 +145,16 @@ impl<S: AsyncRead + tokio::io::AsyncWrite + Unpin> Viewer<S> {
         }
         let rest = self.seen.split_off(length);
         head + &text(&std::mem::replace(&mut self.seen, rest))
+    }
+
+    /// Exactly so many bytes.
+    pub(crate) async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.seen.len() < count {
+            let read = soon(self.stream.read_buf(&mut self.seen)).await.unwrap();
+            assert!(read > 0, "the end came too early: {:?}", self.seen);
+        }
+        let rest = self.seen.split_off(count);
+        std::mem::replace(&mut self.seen, rest)
     }
 
     /// Everything until the end of the connection.

@@ -1,0 +1,81 @@
+//! What a worker is told without a request.
+//!
+//! Telling never waits: what a publisher says is a set, so that it cannot overflow, and questions are bounded.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::websocket::registry::Listed;
+use crate::object::ObjectKey;
+
+/// A question to a worker: which tunnels it has open.
+pub(crate) type ListTunnels = oneshot::Sender<Vec<Listed>>;
+
+/// The side of whoever tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Mailbox {
+    gone: Arc<Gone>,
+    questions: mpsc::Sender<ListTunnels>,
+}
+
+/// The worker's side.
+#[derive(Debug)]
+pub(crate) struct Letters {
+    gone: Arc<Gone>,
+    questions: mpsc::Receiver<ListTunnels>,
+}
+
+/// What a worker finds in its mailbox.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    /// These Distributions are served no more: their tunnels are to be closed.
+    Gone(BTreeSet<ObjectKey>),
+    /// Somebody wants to know the open tunnels.
+    ListTunnels(ListTunnels),
+}
+
+/// Distributions that went and whose worker has not heard of it yet.
+#[derive(Debug, Default)]
+struct Gone {
+    keys: Mutex<BTreeSet<ObjectKey>>,
+    told: Notify,
+}
+
+/// A mailbox in which at most so many questions wait.
+pub(crate) fn open(questions: usize) -> (Mailbox, Letters) {
+    let gone = Arc::<Gone>::default();
+    let (sender, receiver) = mpsc::channel(questions);
+    (Mailbox { gone: Arc::clone(&gone), questions: sender }, Letters { gone, questions: receiver })
+}
+
+impl Mailbox {
+    /// Tells that Distributions are served no more.
+    pub(crate) fn tell_gone(&self, keys: &BTreeSet<ObjectKey>) {
+        self.gone.keys.lock().unwrap_or_else(PoisonError::into_inner).extend(keys.iter().cloned());
+        self.gone.told.notify_one();
+    }
+
+    /// The open tunnels of the worker; none where it has ended.
+    pub(crate) async fn tunnels(&self) -> Vec<Listed> {
+        let (answer, listed) = oneshot::channel();
+        match self.questions.send(answer).await {
+            Ok(()) => listed.await.unwrap_or_default(),
+            Err(_ended) => Vec::new(),
+        }
+    }
+}
+
+impl Letters {
+    /// The next letter; none when nobody can write any more.
+    pub(crate) async fn next(&mut self) -> Option<Letter> {
+        tokio::select! {
+            () = self.gone.told.notified() => {
+                let mut keys = self.gone.keys.lock().unwrap_or_else(PoisonError::into_inner);
+                Some(Letter::Gone(std::mem::take(&mut keys)))
+            }
+            question = self.questions.recv() => question.map(Letter::ListTunnels),
+        }
+    }
+}
