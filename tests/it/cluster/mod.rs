@@ -8,6 +8,7 @@
 mod addresses;
 mod admission;
 mod examples;
+mod first_light;
 mod harness;
 mod install;
 mod permissions;

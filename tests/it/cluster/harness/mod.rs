@@ -1,11 +1,12 @@
 //! What each cluster test starts from: a client of the control plane, a namespace and a network of its own.
 //!
 //! It starts no control plane: `tests/control-plane/main.rs` has done so, and ends everything with the test run.
-//! `serve` is Tidegate itself, `backend` a pod's program.
+//! `serve` is Tidegate itself, `backend` a pod's program, `viewer` who asks.
 
 mod backend;
 mod objects;
 mod serve;
+mod viewer;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep};
 pub(crate) use self::backend::{Backend, PORT};
 pub(crate) use self::objects::{certificate, secret, service};
 pub(crate) use self::serve::Tidegate;
+pub(crate) use self::viewer::Viewer;
 
 /// What a test waits for comes in milliseconds; a machine that builds something beside it is allowed to be slow.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -17,6 +17,7 @@ pub(crate) struct Tidegate {
     process: Child,
     logs: tempfile::TempDir,
     http: SocketAddr,
+    https: SocketAddr,
     admin: SocketAddr,
 }
 
@@ -52,7 +53,7 @@ impl Tidegate {
             .stdout(File::create(logs.path().join("access"))?)
             .stderr(File::create(logs.path().join("log"))?);
         let process = command.spawn().context("tidegate does not start")?;
-        let tidegate = Self { process, logs, http, admin };
+        let tidegate = Self { process, logs, http, https, admin };
         eventually("tidegate is ready", async || match tidegate.ask("/readyz").await {
             Ok(_) => Ok(()),
             Err(error) => Err(error.context(tidegate.log())),
@@ -64,6 +65,11 @@ impl Tidegate {
     /// Where viewers come without TLS.
     pub(crate) fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where viewers come with TLS.
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.https
     }
 
     /// What it has logged so far.
