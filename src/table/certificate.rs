@@ -78,3 +78,48 @@ impl Certificates {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(name: &str) -> Arc<Certificate> {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
+        Arc::new(Certificate {
+            key: Arc::new(CertifiedKey::new(vec![made.cert.der().clone()], key)),
+            fingerprint: name.to_owned(),
+            names: vec![HostPattern::parse(name).unwrap()],
+        })
+    }
+
+    #[test]
+    fn a_wildcard_covers_exactly_one_label() {
+        let wildcard = certificate("*.example.com");
+        let covers = |name| wildcard.covers(&HostName::parse(name).unwrap());
+        assert!(covers("a.example.com"));
+        assert!(!covers("example.com"));
+        assert!(!covers("a.b.example.com"));
+    }
+
+    #[test]
+    fn the_default_certificate_never_stands_in_for_a_bad_one() {
+        let [good, bad, without] = ["good", "bad", "without"].map(|name| ObjectKey::new("shop", name));
+        let certificates = Certificates {
+            by_distribution: BTreeMap::from([
+                (good.clone(), OwnCertificate::Usable(certificate("own.example.com"))),
+                (bad.clone(), OwnCertificate::Unusable),
+            ]),
+            default: Some(certificate("*.example.com")),
+        };
+        let shown = |owner, name| {
+            let host = HostName::parse(name).unwrap();
+            certificates.of_owner(owner, &host).map(|shown| shown.fingerprint.as_str())
+        };
+        assert_eq!(shown(&good, "a.example.com"), Some("own.example.com"));
+        assert_eq!(shown(&bad, "a.example.com"), None);
+        assert_eq!(shown(&without, "a.example.com"), Some("*.example.com"));
+        assert_eq!(shown(&without, "a.example.org"), None);
+    }
+}

@@ -31,3 +31,44 @@ fn list(patterns: &[&str]) -> String {
         more => format!("{} and {more} other patterns", shown.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_names_what_is_lost_and_only_that() {
+        let behavior = |target: &str| serde_json::json!({"targetOriginId": target});
+        let spec = |targets: &[&str], default: &str| -> DistributionSpec {
+            let ordered = targets.iter().enumerate().map(|(position, target)| {
+                let mut ordered = behavior(target);
+                ordered["pathPattern"] = format!("/{position}").into();
+                ordered
+            });
+            let spec = serde_json::json!({
+                "origins": [],
+                "cacheBehaviors": ordered.collect::<Vec<_>>(),
+                "defaultCacheBehavior": behavior(default),
+            });
+            serde_json::from_value(spec).expect("a spec")
+        };
+        let rows = [
+            (spec(&["a"], "a"), "No behavior uses it."),
+            (spec(&[], "bad"), "All requests get 503."),
+            (spec(&["bad", "bad"], "bad"), "All requests get 503."),
+            (spec(&["a", "bad"], "a"), "Requests matching /1 get 503; other behaviors are served."),
+            (spec(&["a"], "bad"), "Requests of the default behavior get 503; other behaviors are served."),
+            (
+                spec(&["a", "bad"], "bad"),
+                "Requests matching /1 and those of the default behavior get 503; other behaviors are served.",
+            ),
+            (
+                spec(&["bad", "bad", "bad", "bad", "bad"], "a"),
+                "Requests matching /0, /1, /2 and 2 other patterns get 503; other behaviors are served.",
+            ),
+        ];
+        for (spec, sentence) in rows {
+            assert_eq!(refused(&spec, |behavior| behavior.target_origin_id == "bad"), sentence);
+        }
+    }
+}
