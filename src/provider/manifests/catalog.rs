@@ -163,7 +163,11 @@ impl Building<'_> {
             line: flaw.position.line,
             column: flaw.position.column,
             field: flaw.field.clone(),
-            message: format!("{}{meanwhile}", flaw.message),
+            message: [flaw.message.as_str(), meanwhile].join(match (meanwhile, flaw.message.ends_with('?')) {
+                ("", _) => "",
+                (_, true) => " ",
+                (_, false) => "; ",
+            }),
         });
     }
 }
@@ -171,8 +175,8 @@ impl Building<'_> {
 /// What is served while a document does not parse.
 fn meanwhile(kept: usize) -> &'static str {
     match kept {
-        0 => "; nothing of it is served",
-        _ => "; its last good version is served",
+        0 => "nothing of it is served",
+        _ => "its last good version is served",
     }
 }
 

@@ -43,7 +43,7 @@ fn a_document_that_turns_bad_keeps_its_last_good_version_and_the_others_go_on() 
     assert_eq!(served(&next), ["one=1", "two=2"]);
     assert_eq!(
         messages(&next),
-        ["a:4 unknown field `stringDate`; did you mean `stringData`?; its last good version is served"]
+        ["a:4 unknown field `stringDate`; did you mean `stringData`? its last good version is served"]
     );
     assert_eq!(served(&next.next(&files(&[("a", &text)]))), ["one=1", "two=2"], "also the next time");
     assert_eq!(served(&next.next(&files(&[("a", &secret("two", "3"))]))), ["two=3"], "until it is removed");
