@@ -3,6 +3,7 @@
 //! What is typed wrongly ends with 2 and says what to write instead, what fails later with 1 and one sentence.
 
 mod crd;
+mod demo;
 mod ending;
 mod serve;
 mod signals;
@@ -42,6 +43,7 @@ enum Command {
     /// drain, a second one ends at once. Exit status: 0 after a clean drain, 1 on an error, 2 on a usage error,
     /// 3 when the drain's deadline cut connections.
     Serve(Box<Settings>),
+    Demo(demo::Demo),
     /// Print the CustomResourceDefinition of Distributions
     Crd,
 }
@@ -75,6 +77,7 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
 fn execute(command: Command) -> anyhow::Result<End> {
     match command {
         Command::Serve(settings) => serve::run(&settings),
+        Command::Demo(demo) => demo::run(&demo),
         Command::Crd => crd::run(),
     }
 }

@@ -12,6 +12,9 @@ mod schema;
 mod watch;
 mod yaml;
 
+#[cfg(test)]
+pub(crate) use self::document::parse;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
