@@ -12,5 +12,6 @@ mod golden;
 mod manifests;
 mod properties;
 mod provider;
+mod scenarios;
 mod status;
 mod tidy;
