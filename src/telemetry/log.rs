@@ -24,12 +24,16 @@ impl Format {
     }
 }
 
+/// What the Kubernetes client says of itself is left out unless it is asked for by name: it repeats each failure
+/// that we tell once, and quotes answers that it cannot read, Secrets among them.
+const QUIET: &str = "kube_client=off,kube_runtime=off";
+
 /// A level (`info`), or levels by module (`info,tidegate::provider=debug`).
 ///
 /// # Errors
 /// Where the text is neither.
 pub fn parse_filter(text: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(text)
+    EnvFilter::try_new(format!("{QUIET},{text}"))
 }
 
 /// Sends everything that the process logs from now on to stderr; a second call changes nothing.
@@ -75,6 +79,21 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn the_client_of_the_cluster_is_quiet_unless_it_is_named() {
+        let lines = |filter: &str| {
+            let page = Page::default();
+            let writer = page.clone();
+            let filter = parse_filter(filter).unwrap();
+            tracing::subscriber::with_default(json(filter, move || writer.clone()), || {
+                tracing::error!(target: "kube_client::client", "an answer");
+            });
+            page.0.lock().unwrap().len()
+        };
+        assert_eq!(lines("debug"), 0);
+        assert_ne!(lines("info,kube_client=warn"), 0);
     }
 
     #[test]
