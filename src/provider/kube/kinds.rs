@@ -33,6 +33,8 @@ pub(crate) trait Watched:
     const FIELD_SELECTOR: Option<&'static str> = None;
     /// Whether somebody looks at `status`.
     const KEEPS_STATUS: bool = false;
+    /// Whether what is wrong with an object must not be quoted.
+    const CONFIDENTIAL: bool = false;
     /// Whether objects belong to a class.
     const HAS_CLASS: bool = false;
 
@@ -72,6 +74,7 @@ impl Watched for EndpointSlice {
 impl Watched for Secret {
     const KIND: Kind = Kind::Secret;
     const FIELD_SELECTOR: Option<&'static str> = Some("type=kubernetes.io/tls");
+    const CONFIDENTIAL: bool = true;
 
     fn prune(object: &mut Map<String, Value>) {
         if let Some(Value::Object(data)) = object.get_mut("data") {

@@ -88,7 +88,10 @@ fn class_name(value: &Value) -> Option<String> {
 fn decode<K: Watched>(object: Value) -> Result<Arc<K>, String> {
     serde_path_to_error::deserialize(object).map(Arc::new).map_err(|error| {
         let field = error.path().to_string();
-        let wrong = error.into_inner();
+        let wrong = match K::CONFIDENTIAL {
+            true => "not what it must be".to_owned(),
+            false => error.into_inner().to_string(),
+        };
         format!("field {field}: {wrong}; correct it, or install the CustomResourceDefinition of this version")
     })
 }
@@ -168,6 +171,16 @@ mod tests {
     fn a_class_that_is_no_text_is_not_an_absent_one() {
         let observed = observe::<Distribution>(distribution(json!({"className": 4})));
         assert_eq!(observed.class_name.as_deref(), Some("4"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_secret_is_not_quoted() {
+        let observed = observe::<Secret>(json!({
+            "metadata": {"name": "tls", "namespace": "shop"},
+            "data": {"tls.key": ["hunter2"]},
+        }));
+        let wrong = observed.decoded.expect_err("a key is a text");
+        assert!(wrong.starts_with("field data.tls.key: ") && !wrong.contains("hunter2"), "{wrong}");
     }
 
     #[test]
