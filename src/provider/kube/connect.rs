@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::fault::root_cause;
 
-/// How long the first answer may take.
+/// How long a connection and the first answer may take.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 
 /// How long a connection may be silent. Above the timeout of a watch, which is silent by right.
@@ -75,6 +75,7 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> 
         None => anywhere().await?,
     };
     // A server that is silent is noticed, and each caller has its own way to try again.
+    config.connect_timeout = Some(FIRST_ANSWER);
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
     config.default_retry = false;
