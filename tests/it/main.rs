@@ -15,3 +15,4 @@ mod provider;
 mod scenarios;
 mod status;
 mod tidy;
+mod websocket;

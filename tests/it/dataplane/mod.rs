@@ -3,5 +3,4 @@
 mod attempts;
 mod http1;
 pub(crate) mod rig;
-mod tls;
-mod websocket;
+pub(crate) mod tls;

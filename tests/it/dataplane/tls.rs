@@ -16,12 +16,12 @@ use tokio_rustls::client::TlsStream;
 use super::rig::{EchoOrigin, Plane, Site, Viewer, field, soon, table};
 
 /// A self-signed certificate, and what a viewer trusts it by.
-struct Made {
+pub(crate) struct Made {
     certificate: Arc<Certificate>,
     root: CertificateDer<'static>,
 }
 
-fn make(names: &[&str]) -> Made {
+pub(crate) fn make(names: &[&str]) -> Made {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(KeyPair::serialize_der(&signing_key)));
@@ -35,17 +35,17 @@ fn make(names: &[&str]) -> Made {
     Made { certificate: Arc::new(certificate), root }
 }
 
-fn certificates(own: &[(&str, OwnCertificate)], default: Option<&Made>) -> Certificates {
+pub(crate) fn certificates(own: &[(&str, OwnCertificate)], default: Option<&Made>) -> Certificates {
     let by_distribution: BTreeMap<_, _> =
         own.iter().map(|(name, own)| (ObjectKey::new("test", *name), own.clone())).collect();
     Certificates { by_distribution, default: default.map(|made| Arc::clone(&made.certificate)) }
 }
 
-fn usable(made: &Made) -> OwnCertificate {
+pub(crate) fn usable(made: &Made) -> OwnCertificate {
     OwnCertificate::Usable(Arc::clone(&made.certificate))
 }
 
-fn client(trusted: &[&Made], alpn: &[&[u8]]) -> Arc<ClientConfig> {
+pub(crate) fn client(trusted: &[&Made], alpn: &[&[u8]]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     trusted.iter().for_each(|made| roots.add(made.root.clone()).unwrap());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -58,7 +58,7 @@ fn client(trusted: &[&Made], alpn: &[&[u8]]) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-async fn handshake(
+pub(crate) async fn handshake(
     plane: &Plane,
     config: &Arc<ClientConfig>,
     name: &str,

@@ -1,0 +1,115 @@
+//! Tunnels that the proxy closes: what both endpoints are told.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tidegate::dataplane::Limits;
+use tidegate::dataplane::websocket::Waits;
+use tidegate::drain::{Phase, Schedule};
+use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
+use tokio_tungstenite::accept_async;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::peers::{EchoSocket, close_code, echo, handshake, open, open_on, raw_tunnel};
+use crate::dataplane::rig::{LIMIT, Plane, RawOrigin, Site, field, soon};
+
+fn drain(spread: Duration) -> Phase {
+    let start = Instant::now();
+    Phase::Draining(Schedule { start, spread, deadline: start + LIMIT })
+}
+
+#[tokio::test]
+async fn the_end_of_its_distribution_is_told_to_both_sides() {
+    let origin = RawOrigin::start().await;
+    let plane = Plane::serving(vec![Site::new("web", &[origin.address]), Site::new("blog", &[])]);
+    let far = async { soon(accept_async(origin.accept().await.stream)).await.unwrap() };
+    let (mut socket, mut far) = tokio::join!(open(&plane), far);
+    plane.publish(vec![Site::new("blog", &[])]);
+    let (viewer, origin) = tokio::join!(close_code(&mut socket), close_code(&mut far));
+    assert_eq!((viewer, origin), (1001, 1001));
+}
+
+#[tokio::test]
+async fn a_drain_asks_every_viewer_to_come_back_and_then_ends() {
+    let origin = EchoSocket::start().await;
+    let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
+    let mut sockets = Vec::new();
+    for _ in 0..8 {
+        let mut socket = open(&plane).await;
+        echo(&mut socket, "hello").await;
+        sockets.push(socket);
+    }
+    let (before, spread) = (Instant::now(), Duration::from_millis(400));
+    plane.drain.advance(drain(spread));
+    let codes = sockets.iter_mut().map(async |socket| (close_code(socket).await, before.elapsed()));
+    let closes = futures_util::future::join_all(codes).await;
+    assert!(closes.iter().all(|(code, _)| *code == 1012), "{closes:?}");
+    drop(sockets);
+    let last = closes.iter().map(|(_, at)| *at).max().unwrap();
+    assert!(last > spread / 4, "they came as one wave: {closes:?}");
+    assert_eq!(soon(plane.handle.join()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_drain_refuses_new_handshakes_and_serves_requests() {
+    let origin = RawOrigin::start().await;
+    let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
+    // Held open, so that the listeners are.
+    let (mut viewer, _far) = raw_tunnel(&plane, &origin).await;
+    plane.drain.advance(drain(Duration::ZERO));
+    assert_eq!(soon(viewer.stream.read_u8()).await.unwrap(), 0x88);
+    let answer = origin.nobody_comes_while(plane.ask(&handshake(""))).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert_eq!(field(&answer, "x-tidegate-error"), Some("draining"));
+}
+
+#[tokio::test]
+async fn a_viewer_that_never_answers_is_cut() {
+    let origin = EchoSocket::start().await;
+    let waits = Waits { goodbye: Duration::from_millis(100), ..Waits::default() };
+    let plane = Plane::with(Limits { tunnels: waits, ..Limits::default() });
+    plane.publish(vec![Site::new("web", &[origin.address])]);
+    let mut viewer = plane.connect().await;
+    viewer.send(handshake("")).await;
+    viewer.until("\r\n\r\n").await;
+    plane.drain.advance(drain(Duration::ZERO));
+    assert_eq!(soon(plane.handle.join()).await.unwrap(), 0);
+    let mut got = Vec::new();
+    let end = soon(viewer.stream.read_to_end(&mut got)).await;
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(got[..4], [0x88, got[1], 0x03, 0xf4]);
+}
+
+#[tokio::test]
+async fn the_deadline_cuts_and_counts() {
+    let origin = EchoSocket::start().await;
+    let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
+    let mut socket = open(&plane).await;
+    echo(&mut socket, "hello").await;
+    assert_eq!(plane.stop().await, 1);
+    assert!(soon(socket.next()).await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn what_is_no_frame_is_told_with_1002() {
+    let origin = EchoSocket::start().await;
+    let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
+    let mut viewer = plane.connect().await;
+    viewer.send(handshake("")).await;
+    viewer.until("\r\n\r\n").await;
+    viewer.send(b"\x81\x02hi").await; // unmasked
+    let mut got = Vec::new();
+    soon(viewer.stream.read_to_end(&mut got)).await.unwrap();
+    assert_eq!(got[..4], [0x88, got[1], 0x03, 0xea]);
+}
+
+#[tokio::test]
+async fn closing_is_the_endpoints_own_business_otherwise() {
+    let origin = EchoSocket::start().await;
+    let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
+    let mut socket = open_on(plane.connect().await.stream).await;
+    soon(socket.close(None)).await.unwrap();
+    assert!(matches!(soon(socket.next()).await, Some(Ok(Message::Close(None)))));
+    assert!(soon(socket.next()).await.is_none());
+}

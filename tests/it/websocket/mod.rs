@@ -1,0 +1,6 @@
+//! WebSockets through the real data plane: what both endpoints see of a handshake, a tunnel and its end.
+
+mod closing;
+mod handshake;
+mod peers;
+mod tunnel;
