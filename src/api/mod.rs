@@ -6,7 +6,7 @@
 //!
 //! Start with [`DistributionSpec`], then [`Origin`] and [`Behavior`].
 //! What may stand in a field is in `form` (one text) and `rules` (several); [`crd()`] puts both into the schema, and
-//! [`validate`] asks them without an API server.
+//! [`validate()`] asks them without an API server.
 
 mod behavior;
 mod crd;

@@ -36,7 +36,7 @@ pub(super) struct Websocket {
     #[arg(long, value_name = "ADDR")]
     connect: Option<SocketAddr>,
 
-    /// Where to: ws://HOST[:PORT]/PATH or wss://HOST[:PORT]/PATH
+    /// Where to: ws://HOST:PORT/PATH or wss://HOST:PORT/PATH; `:PORT` may be left out
     #[arg(value_name = "URL")]
     url: Uri,
 

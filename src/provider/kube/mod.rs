@@ -1,7 +1,7 @@
 //! The provider that reads a cluster: one watcher for each kind, and one inventory that they all fill.
 //!
 //! It does not know what snapshots are used for, and it writes nothing.
-//! Follow an event from [`watch`](self::watch) over `observed` and `shelf` into `inventory`.
+//! Follow an event from [`watch`] over `observed` and `shelf` into `inventory`.
 
 mod connect;
 mod fault;

@@ -23,12 +23,12 @@ async fn every_example_is_accepted_as_it_stands() -> anyhow::Result<()> {
         let path = path.to_string_lossy();
         cluster.kubectl(&["apply", "--validate=strict", "--filename", &path]).await?;
     }
-    cluster.kubectl(&["wait", "--for=condition=Accepted", "dist", "--all", "--timeout=30s"]).await?;
+    cluster.kubectl(&["wait", "--for=condition=Accepted", "dist", "--all", "--timeout=60s"]).await?;
 
     // What the examples leave to the reader.
     for (name, host) in [("web-tls", "*.example.com"), ("chat-tls", "chat.example.com")] {
         cluster.apply(&secret(name, &certificate(host)?)).await?;
     }
-    cluster.kubectl(&["wait", "--for=condition=ResolvedRefs", "dist", "--all", "--timeout=30s"]).await?;
+    cluster.kubectl(&["wait", "--for=condition=ResolvedRefs", "dist", "--all", "--timeout=60s"]).await?;
     Ok(())
 }
