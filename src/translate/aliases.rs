@@ -137,10 +137,10 @@ fn lost(alias: &str, loss: &Loss) -> String {
         Some(winner) => format!("Distribution {winner}"),
         None => "a Distribution of another namespace".to_owned(),
     };
-    let under = if loss.held.to_string() == alias { String::new() } else { format!(" under {}", loss.held) };
+    let wildcard = if loss.held.to_string() == alias { String::new() } else { format!(" of {}", loss.held) };
     format!(
-        "spec.aliases: {alias:?} belongs to {who}, which is older and holds it{under}; this Distribution does not \
-         answer for it and takes over when it is given up."
+        "spec.aliases: {alias:?} is held by {who}, whose claim{wildcard} came first; this Distribution does not \
+         answer for it, and takes over when it is given up."
     )
 }
 
