@@ -1,5 +1,7 @@
 //! The command line as scripts meet it: exit statuses, and one sentence that says what to do.
 
+mod ending;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::TcpListener;
