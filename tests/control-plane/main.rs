@@ -121,10 +121,12 @@ A Kubernetes API server without nodes, for this shell only; `exit` ends it and e
 kubectl and helm are the administrator; the chart is installed in namespace {namespace}.
 Any address in 10.99.0.0/16 is yours: let a backend listen on one, and name it in an EndpointSlice.
 
-    tidegate serve &                         # as the chart's ServiceAccount, with the chart's rights
-    kubectl apply -f manifests/examples/quickstart.yaml
-    kubectl get dist -A
-    curl -i http://localhost:9090/debug/status
+    tidegate serve &                              # as the chart's ServiceAccount, with the chart's rights
+    kubectl apply -f manifests/examples/addresses.yaml
+    kubectl wait --for=condition=Ready dist/legacy
+    python3 -m http.server --bind 10.99.0.10 8000 &    # or whatever speaks HTTP
+    curl --header 'Host: legacy.example.com' http://localhost:8080/
+    curl http://localhost:9090/debug/status
 
 Logs of the control plane: {folder}/*.log
 ",
