@@ -8,6 +8,7 @@ mod chart;
 mod cli;
 mod cluster;
 mod dataplane;
+mod demo;
 mod golden;
 mod manifests;
 mod properties;

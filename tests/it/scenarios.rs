@@ -63,6 +63,11 @@ async fn broken_syntax() {
 }
 
 #[tokio::test]
+async fn certificate_swap() {
+    play("certificate_swap").await;
+}
+
+#[tokio::test]
 async fn custom_headers() {
     play("custom_headers").await;
 }
@@ -83,6 +88,11 @@ async fn first_match_wins() {
 }
 
 #[tokio::test]
+async fn forwarded_headers() {
+    play("forwarded_headers").await;
+}
+
+#[tokio::test]
 async fn methods() {
     play("methods").await;
 }
@@ -93,6 +103,11 @@ async fn path_patterns() {
 }
 
 #[tokio::test]
+async fn sni() {
+    play("sni").await;
+}
+
+#[tokio::test]
 async fn traffic_moves() {
     play("traffic_moves").await;
 }
@@ -100,6 +115,16 @@ async fn traffic_moves() {
 #[tokio::test]
 async fn unknown_hosts() {
     play("unknown_hosts").await;
+}
+
+#[tokio::test]
+async fn viewer_protocol_policy() {
+    play("viewer_protocol_policy").await;
+}
+
+#[tokio::test]
+async fn websocket() {
+    play("websocket").await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http::{HeaderMap, Request, Uri, Version};
+use http::{HeaderMap, HeaderName, Request, Uri, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -63,11 +63,10 @@ pub(crate) async fn request(
         .method(ask.method)
         .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
         .version(ask.version)
-        .header("host", uri.authority().expect("a host").as_str());
-    for (name, value) in ask.headers {
-        request = request.header(name, value);
-    }
-    let request = request.body(Full::<Bytes>::default()).expect("a request");
+        .header("host", uri.authority().expect("a host").as_str())
+        .body(Full::<Bytes>::default())
+        .expect("a request");
+    add_headers(request.headers_mut(), ask.headers);
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
     let connection = tokio::spawn(connection);
     let answer =
@@ -90,10 +89,7 @@ pub(crate) async fn websocket(
     let mut seen = Seen::default();
     let Some(stream) = connect(&uri, address, is_tls, trusted, &mut seen).await else { return seen };
     let mut request = ask.url.into_client_request().expect("a handshake");
-    for (name, value) in ask.headers {
-        let name: http::HeaderName = name.parse().expect("a name");
-        request.headers_mut().insert(name, value.parse().expect("a value"));
-    }
+    add_headers(request.headers_mut(), ask.headers);
     match timeout(LIMIT, client_async(request, stream)).await.expect("a handshake in time") {
         Ok((mut socket, response)) => {
             seen.status = Some(response.status().as_u16());
@@ -111,6 +107,14 @@ pub(crate) async fn websocket(
         Err(error) => panic!("{}: {error}", ask.url),
     }
     seen
+}
+
+/// Sets the headers of a step, also in the place of those that the request has by itself.
+fn add_headers(headers: &mut HeaderMap, wanted: &BTreeMap<String, String>) {
+    for (name, value) in wanted {
+        let name: HeaderName = name.parse().expect("a name");
+        headers.insert(name, value.parse().expect("a value"));
+    }
 }
 
 /// The URL, the address behind it, and whether TLS is spoken there.
