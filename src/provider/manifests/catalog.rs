@@ -163,11 +163,13 @@ impl Building<'_> {
             line: flaw.position.line,
             column: flaw.position.column,
             field: flaw.field.clone(),
-            message: [flaw.message.as_str(), meanwhile].join(match (meanwhile, flaw.message.ends_with('?')) {
-                ("", _) => "",
-                (_, true) => " ",
-                (_, false) => "; ",
-            }),
+            message: [flaw.message.as_str(), meanwhile].join(
+                match (meanwhile, flaw.message.ends_with('?')) {
+                    ("", _) => "",
+                    (_, true) => " ",
+                    (_, false) => "; ",
+                },
+            ),
         });
     }
 }
