@@ -271,7 +271,11 @@ impl Exchange {
         {
             distribution.metrics.web_socket_handshake_failed(reason.as_str());
         }
-        let response = errors::error(reason, self.asked.format);
+        let mut response = errors::error(reason, self.asked.format);
+        if matches!(response.status(), StatusCode::BAD_REQUEST | StatusCode::URI_TOO_LONG) {
+            // What we do not understand may be read differently by others: nothing that follows it is served.
+            close(response.headers_mut());
+        }
         self.own(response)
     }
 

@@ -1,6 +1,10 @@
 //! Bytes on the wire: viewers and origins over loopback, tables made by hand.
 
 mod attempts;
+mod drain;
+mod framing;
 mod http1;
+mod policies;
 pub(crate) mod rig;
+mod streaming;
 pub(crate) mod tls;

@@ -159,8 +159,13 @@ impl<S: AsyncRead + tokio::io::AsyncWrite + Unpin> Viewer<S> {
 
     /// Everything until the end of the connection.
     pub(crate) async fn rest(&mut self) -> String {
-        soon(self.stream.read_to_end(&mut self.seen)).await.unwrap();
-        text(&std::mem::take(&mut self.seen))
+        self.ends().await.unwrap()
+    }
+
+    /// How reading ends: with everything until the end of the connection, or with an error.
+    pub(crate) async fn ends(&mut self) -> std::io::Result<String> {
+        soon(self.stream.read_to_end(&mut self.seen)).await?;
+        Ok(text(&std::mem::take(&mut self.seen)))
     }
 }
 

@@ -1,0 +1,138 @@
+//! Bodies in both directions: at once, bounded, and never taken for complete when they are not.
+
+use std::time::Duration;
+
+use tidegate::dataplane::Limits;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+
+use super::rig::{Plane, RawOrigin, Site, Viewer, field, soon};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: web.example\r\n\r\n";
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+async fn exchange(plane: &Plane, origin: &RawOrigin, request: &str) -> (Viewer, Viewer) {
+    let mut viewer = plane.connect().await;
+    viewer.send(request).await;
+    let mut connection = origin.accept().await;
+    connection.until("\r\n\r\n").await;
+    (viewer, connection)
+}
+
+/// Writes until nothing has been taken for a while; gives how much was.
+async fn fill(stream: &mut Viewer) -> usize {
+    let piece = vec![b'x'; 64 * 1024];
+    let mut taken = 0;
+    while let Ok(wrote) = timeout(Duration::from_millis(200), stream.stream.write(&piece)).await {
+        taken += wrote.unwrap();
+        assert!(taken < 64 << 20, "somebody buffers without a bound");
+    }
+    taken
+}
+
+#[tokio::test]
+async fn each_piece_passes_as_it_comes() {
+    let origin = RawOrigin::start().await;
+    let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
+    let post = "POST / HTTP/1.1\r\nHost: web.example\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let (mut viewer, mut connection) = exchange(&plane, &origin, post).await;
+    connection.send(CHUNKED).await;
+    viewer.until("\r\n\r\n").await;
+    for piece in ["1\r\na\r\n", "1\r\nb\r\n"] {
+        viewer.send(piece).await;
+        assert_eq!(connection.until(piece).await, piece);
+        connection.send(piece).await;
+        assert_eq!(viewer.until(piece).await, piece);
+    }
+    viewer.send("0\r\n\r\n").await;
+    connection.until("0\r\n\r\n").await;
+    connection.send("0\r\n\r\n").await;
+    viewer.until("0\r\n\r\n").await;
+}
+
+#[tokio::test]
+async fn a_viewer_that_does_not_read_stops_the_origin() {
+    let origin = RawOrigin::start().await;
+    let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
+    let (mut viewer, mut connection) = exchange(&plane, &origin, GET).await;
+    connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 1_u64 << 40)).await;
+    let taken = fill(&mut connection).await;
+    viewer.until("\r\n\r\n").await;
+    // What was held back goes on when the viewer reads.
+    viewer.bytes(taken / 2).await;
+    assert!(fill(&mut connection).await > 0);
+}
+
+#[tokio::test]
+async fn an_origin_that_does_not_read_stops_the_viewer() {
+    let origin = RawOrigin::start().await;
+    let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
+    let post = format!("POST / HTTP/1.1\r\nHost: web.example\r\nContent-Length: {}\r\n\r\n", 1_u64 << 40);
+    let (mut viewer, mut connection) = exchange(&plane, &origin, &post).await;
+    let taken = fill(&mut viewer).await;
+    connection.bytes(taken / 2).await;
+    assert!(fill(&mut viewer).await > 0);
+}
+
+#[tokio::test]
+async fn a_cut_body_is_not_taken_for_a_whole_one() {
+    let origin = RawOrigin::start().await;
+    let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
+    for (request, head) in [
+        (GET.to_owned(), "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
+        (GET.to_owned(), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
+        (GET.replace("1.1", "1.0"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
+    ] {
+        let (mut viewer, mut connection) = exchange(&plane, &origin, &request).await;
+        connection.send(head).await;
+        viewer.until("half").await;
+        drop(connection);
+        assert!(viewer.ends().await.is_err(), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_that_goes_takes_its_exchange_along() {
+    let origin = RawOrigin::start().await;
+    let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
+    let (viewer, mut connection) = exchange(&plane, &origin, GET).await;
+    drop(viewer);
+    assert_eq!(connection.rest().await, "");
+}
+
+#[tokio::test]
+async fn a_viewer_that_stops_sending_is_408() {
+    let limits = Limits { request_body_gap: Duration::from_millis(50), ..Limits::default() };
+    let origin = RawOrigin::start().await;
+    let plane = Plane::of_one_worker(limits, vec![Site::new("web", &[origin.address])]);
+    let post = "POST / HTTP/1.1\r\nHost: web.example\r\nContent-Length: 9\r\n\r\nhalf";
+    let (mut viewer, _connection) = exchange(&plane, &origin, post).await;
+    let response = viewer.response().await;
+    assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
+    assert_eq!(field(&response, "x-tidegate-error"), Some("viewer_timeout"));
+    assert_eq!(field(&response, "connection"), Some("close"));
+}
+
+#[tokio::test]
+async fn a_viewer_that_takes_nothing_is_reset() {
+    let limits = Limits { answer_stall: Duration::from_millis(50), ..Limits::default() };
+    let origin = RawOrigin::start().await;
+    let plane = Plane::of_one_worker(limits, vec![Site::new("web", &[origin.address])]);
+    let (mut viewer, mut connection) = exchange(&plane, &origin, GET).await;
+    connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 1_u64 << 40)).await;
+    let piece = vec![b'x'; 64 * 1024];
+    soon(async { while connection.stream.write_all(&piece).await.is_ok() {} }).await;
+    assert!(viewer.ends().await.is_err());
+}
+
+#[tokio::test]
+async fn an_answer_before_the_bodys_end_reaches_a_viewer_that_still_sends() {
+    let origin = RawOrigin::start().await;
+    let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
+    let post = "POST / HTTP/1.1\r\nHost: nobody.example\r\nContent-Length: 100000\r\n\r\n";
+    let mut viewer = plane.connect().await;
+    viewer.send(post).await;
+    viewer.send(vec![b'x'; 100_000]).await;
+    let response = viewer.rest().await;
+    assert!(response.starts_with("HTTP/1.1 404 "), "{response}");
+}
