@@ -98,6 +98,10 @@ impl Record {
             Some((distribution, _)) => distribution.metrics.request(status, PROTOCOL, self.duration),
             None => metrics.unmatched().request(status, PROTOCOL, self.duration),
         }
+        let origin = self.matched.as_ref().and_then(|(distribution, at)| distribution.origin(*at));
+        if let (Some(origin), Some(_), Some(first_byte)) = (origin, self.origin_status, self.first_byte) {
+            origin.metrics.answered(first_byte);
+        }
         access_log.write(&self.line());
     }
 

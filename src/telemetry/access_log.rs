@@ -55,9 +55,6 @@ pub struct Line<'l> {
     /// The viewer's address, with its port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub viewer: Option<std::net::SocketAddr>,
-    /// `X-Forwarded-For` as the viewer sent it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub x_forwarded_for: Option<&'l str>,
     /// The listener's own address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<std::net::SocketAddr>,

@@ -50,11 +50,6 @@ impl ConfigMetrics {
         self.0.published.add(1);
         self.0.published.value()
     }
-
-    /// The number of publications so far.
-    pub fn generation(&self) -> u64 {
-        self.0.published.value()
-    }
 }
 
 impl Collector for ConfigMetrics {

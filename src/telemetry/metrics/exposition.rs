@@ -145,7 +145,7 @@ fn web_sockets(encoder: &mut DescriptorEncoder<'_>, all: &Distributions) -> fmt:
 }
 
 fn origins(encoder: &mut DescriptorEncoder<'_>, all: &[std::sync::Arc<OriginMetrics>]) -> fmt::Result {
-    let help = "From sending a request to the head of the origin's answer";
+    let help = "From the request head to the head of the origin's answer, attempts included";
     let mut family = Family::begin(encoder, "origin_duration_seconds", help, MetricType::Histogram)?;
     for metrics in all {
         family.histogram(&origin_labels(metrics), &metrics.duration.read())?;

@@ -144,7 +144,7 @@ impl Metrics {
         self.0.connections.get_or_create_owned(&[("listener", listener), ("protocol", protocol)])
     }
 
-    /// Counts a TLS handshake with a viewer: `version` is `1.2`, `1.3` or empty where none was agreed on,
+    /// Counts a TLS handshake with a viewer: `version` is `1.2`, `1.3` or `none`,
     /// `resumed` is `true` or `false`, `result` is `ok` or what went wrong.
     pub fn tls_handshake(&self, version: &'static str, resumed: &'static str, result: &'static str) {
         let labels = [("version", version), ("resumed", resumed), ("result", result)];

@@ -146,7 +146,7 @@ impl DistributionMetrics {
 }
 
 impl OriginMetrics {
-    /// Counts an answer: the time from sending the request to its head.
+    /// Counts an answer: the time from the request's head to that of the origin's answer, attempts included.
     pub fn answered(&self, duration: Duration) {
         self.duration.observe(duration);
     }
