@@ -91,6 +91,35 @@ fn explain(usage: &clap::Error) -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "the one sentence that a failed command leaves behind")]
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", sentence(error));
     ExitCode::FAILURE
+}
+
+/// The error with its causes, each said once: some messages name their cause in the middle, before the remedy.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if sentence.is_empty() {
+            sentence = cause;
+        } else if !sentence.contains(&cause) {
+            sentence = format!("{sentence}: {cause}");
+        }
+    }
+    sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_that_the_message_names_is_not_said_twice() {
+        let cause = "permission denied";
+        let named = anyhow!(cause).context(format!("cannot listen: {cause}; choose another port"));
+        assert_eq!(sentence(&named), "cannot listen: permission denied; choose another port");
+        let unnamed = anyhow!(cause).context("cannot listen");
+        assert_eq!(sentence(&unnamed), "cannot listen: permission denied");
+    }
 }

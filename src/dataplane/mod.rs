@@ -92,6 +92,8 @@ struct Inner {
 
 struct Publisher {
     linker: Linker,
+    /// The first table counts as different from the one that stood in for it, even where both are empty.
+    published: bool,
     /// Tables that a worker may still serve from. They are freed here, on the publisher's thread: the last
     /// owner of 5,000 Distributions is busy for a while.
     retired: Vec<Arc<LiveTable>>,
@@ -138,7 +140,7 @@ pub fn start(
     }
     Ok(Handle(Arc::new(Inner {
         tables,
-        publisher: Mutex::new(Publisher { linker, retired: Vec::new() }),
+        publisher: Mutex::new(Publisher { linker, published: false, retired: Vec::new() }),
         mailboxes,
         workers: tokio::sync::Mutex::new(workers),
         http,
@@ -164,9 +166,10 @@ impl Handle {
     pub fn publish(&self, table: RoutingTable) -> bool {
         let mut publisher = self.0.publisher.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.0.tables.load_full();
-        if before.table == table {
+        if publisher.published && before.table == table {
             return false;
         }
+        publisher.published = true;
         let live = Arc::new(publisher.linker.link(table, &before));
         let gone = live::gone(&before, &live);
         self.0.tables.store(live);

