@@ -40,7 +40,7 @@ pub struct Manifests {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A path that does not exist or cannot be looked at.
-    #[error("--manifests {path}: {source}; name a YAML file or a folder of such files")]
+    #[error("--manifests {path} cannot be read; name a YAML file or a folder of such files")]
     Path {
         /// The path as it was given.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The thread that reads files did not start.
-    #[error("the thread that reads manifests did not start: {0}")]
+    #[error("the thread that reads manifests did not start; allow the process more threads")]
     Thread(#[source] io::Error),
 }
 
