@@ -12,18 +12,38 @@ use crate::telemetry::metrics::{Direction, TunnelMetrics};
 /// Tells the metrics and the access log of one tunnel.
 #[derive(Debug)]
 pub(crate) struct TunnelWitness {
-    /// The record of the exchange that opened it.
+    /// The record of the exchange that opened it, without what it matched: that is a part of a table, which a
+    /// tunnel would keep for days.
     record: Record,
+    matched: Matched,
     /// None after the end.
     metrics: RefCell<Option<TunnelMetrics>>,
     /// Counts the tunnel on its endpoint.
     _loaded: Loaded,
 }
 
+/// What the exchange matched, by name; none where there is none.
+#[derive(Debug)]
+struct Matched {
+    namespace: Option<String>,
+    distribution: Option<String>,
+    behavior: Option<String>,
+    origin: Option<String>,
+}
+
 impl TunnelWitness {
     /// A witness of the tunnel that the exchange of `record` opened.
-    pub(crate) fn new(record: Record, metrics: TunnelMetrics, loaded: Loaded) -> Self {
-        Self { record, metrics: RefCell::new(Some(metrics)), _loaded: loaded }
+    pub(crate) fn new(mut record: Record, metrics: TunnelMetrics, loaded: Loaded) -> Self {
+        let line = record.line();
+        let own = |name: Option<&str>| name.map(str::to_owned);
+        let matched = Matched {
+            namespace: own(line.namespace),
+            distribution: own(line.distribution),
+            behavior: own(line.behavior),
+            origin: own(line.origin),
+        };
+        record.matched = None;
+        Self { record, matched, metrics: RefCell::new(Some(metrics)), _loaded: loaded }
     }
 }
 
@@ -49,6 +69,10 @@ impl Witness for TunnelWitness {
             close_code: Some(closed.code),
             frames_in: Some(closed.to_origin.frames),
             frames_out: Some(closed.to_viewer.frames),
+            namespace: self.matched.namespace.as_deref(),
+            distribution: self.matched.distribution.as_deref(),
+            behavior: self.matched.behavior.as_deref(),
+            origin: self.matched.origin.as_deref(),
             ..self.record.line()
         });
     }
