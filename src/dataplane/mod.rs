@@ -40,7 +40,7 @@ pub use listener::ListenError;
 use listener::{Kind, Listener};
 use live::{Linker, LiveTable};
 use mailbox::Mailbox;
-use websocket::registry::Listed;
+use websocket::Listed;
 use worker::Seed;
 
 /// What the data plane is started with.

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, spawn_local};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::account::Record;
@@ -192,10 +192,8 @@ impl Worker {
             () = serve => 0,
             // 2. The deadline: what is left is cut, and tunnels tell their logs.
             () = terminating.terminating() => {
-                let cut = self.under_way.get() + self.registry.count();
-                self.registry.terminate();
-                let _told_or_not = timeout(self.limits.accept_tail, self.registry.emptied()).await;
-                cut
+                let exchanges = self.under_way.get();
+                exchanges + self.registry.terminate().await
             }
         }
     }

@@ -27,7 +27,7 @@ const SERVICE_RESTART: u16 = 1012;
 
 /// Who ended a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClosedBy {
+pub(crate) enum ClosedBy {
     /// The viewer, with a Close or a FIN.
     Viewer,
     /// The origin, with a Close or a FIN.
@@ -50,7 +50,7 @@ pub enum ClosedBy {
 
 impl ClosedBy {
     /// The name in logs and metrics.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
             Self::Origin => "origin",
@@ -67,18 +67,18 @@ impl ClosedBy {
 
 /// The end of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed {
+pub(crate) struct Closed {
     /// Who ended it.
-    pub closed_by: ClosedBy,
+    pub(crate) closed_by: ClosedBy,
     /// The code that this side sent or, where it was the proxy, that the viewer was sent; 1005 for a Close without
     /// a code, 1006 without a Close.
-    pub code: u16,
+    pub(crate) code: u16,
     /// From the 101 to the end.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
     /// What came from the viewer.
-    pub to_origin: Tally,
+    pub(crate) to_origin: Tally,
     /// What came from the origin.
-    pub to_viewer: Tally,
+    pub(crate) to_viewer: Tally,
 }
 
 /// Who is to blame for an end, and with which code.

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use crate::table::reason::Reason;
 
 /// The only version there is (RFC 6455 section 4.1); a 426 names it in `Sec-WebSocket-Version`.
-pub const SUPPORTED_VERSION: HeaderValue = HeaderValue::from_static("13");
+pub(crate) const SUPPORTED_VERSION: HeaderValue = HeaderValue::from_static("13");
 
 /// What the server appends to the key (RFC 6455 section 1.3).
 const ACCEPT_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -32,7 +32,7 @@ const KEY_ENCODING: GeneralPurpose = GeneralPurpose::new(
 
 /// A viewer's handshake that passed, and what its answer must say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Handshake {
+pub(crate) struct Handshake {
     accept: String,
 }
 
@@ -42,7 +42,7 @@ pub struct Handshake {
 /// is ignored (RFC 9110 section 7.8).
 /// What asks for `websocket` and gets it wrong is refused with [`Reason::BadWebsocketHandshake`], another version
 /// than 13 with [`Reason::WebsocketVersion`].
-pub fn check_request(
+pub(crate) fn check_request(
     method: &Method,
     version: Version,
     headers: &HeaderMap,
@@ -66,7 +66,7 @@ pub fn check_request(
 /// Judges the origin's 101 by RFC 6455 section 4.1, or what else it answers a handshake with.
 ///
 /// [`Answer::Ordinary`] is any other status: it goes to the viewer like every response.
-pub fn check_response(
+pub(crate) fn check_response(
     handshake: &Handshake,
     status: StatusCode,
     headers: &HeaderMap,
@@ -84,7 +84,7 @@ pub fn check_response(
 
 /// What an origin made of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// It accepted: what follows the head are frames.
     Tunnel,
     /// It answered as if nothing had been asked to change.

@@ -7,17 +7,19 @@
 //! timeout and the orders of its worker.
 
 mod buffers;
-pub mod closing;
+pub(crate) mod closing;
 mod flow;
 mod frames;
-pub mod handshake;
-pub mod registry;
-pub mod side;
+pub(crate) mod handshake;
+pub(crate) mod registry;
+pub(crate) mod side;
 #[cfg(test)]
 mod tests;
-pub mod tunnel;
+pub(crate) mod tunnel;
 
 use std::time::Duration;
+
+pub use registry::{Labels, Listed, Tally};
 
 /// The waits of tunnels; what a Distribution sets itself stands in its behavior.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

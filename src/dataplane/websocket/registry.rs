@@ -23,7 +23,7 @@ use crate::telemetry::metrics::Direction;
 
 /// The tunnels of one worker; cheap to clone, and at home on its thread.
 #[derive(Clone, Debug)]
-pub struct Registry(Rc<Shared>);
+pub(crate) struct Registry(Rc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -33,7 +33,8 @@ struct Shared {
     next: Cell<u64>,
     /// By number, so the oldest comes first.
     tunnels: RefCell<BTreeMap<u64, Rc<Entry>>>,
-    emptied: Notify,
+    /// Somebody gave its place up.
+    left: Notify,
 }
 
 /// Whether handshakes are admitted.
@@ -57,7 +58,7 @@ pub struct Labels {
 }
 
 /// Who wants to know what happens to one tunnel: its metrics and its log lines.
-pub trait Witness {
+pub(crate) trait Witness {
     /// Bytes have come, and with them the ends of messages.
     fn passed(&self, direction: Direction, bytes: u64, messages: u64);
 
@@ -126,21 +127,21 @@ struct Opened {
 
 /// A handshake's place in the registry, and later its tunnel's; dropping it gives the place up.
 #[derive(Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     registry: Rc<Shared>,
     entry: Rc<Entry>,
 }
 
 impl Registry {
     /// A worker's registry, empty.
-    pub fn new(waits: Waits) -> Self {
+    pub(crate) fn new(waits: Waits) -> Self {
         Self(Rc::new(Shared {
             waits,
             buffers: Buffers::default(),
             doors: Cell::new(Doors::Open),
             next: Cell::new(0),
             tunnels: RefCell::default(),
-            emptied: Notify::new(),
+            left: Notify::new(),
         }))
     }
 
@@ -149,7 +150,7 @@ impl Registry {
     /// # Errors
     /// [`Reason::Draining`] from the beginning of a drain on. What was admitted before is closed in the drain's
     /// pace once it is a tunnel.
-    pub fn admit(&self, distribution: &ObjectKey) -> Result<Admission, Reason> {
+    pub(crate) fn admit(&self, distribution: &ObjectKey) -> Result<Admission, Reason> {
         if self.0.doors.get() == Doors::Closed {
             return Err(Reason::Draining);
         }
@@ -171,41 +172,45 @@ impl Registry {
 
     /// Begins the drain: admits nothing more, and closes what there is with 1012, oldest first and evenly over the
     /// spread with jitter, or over as much of it as leaves the last one its goodbye before the deadline.
-    pub fn drain(&self, schedule: Schedule) {
+    pub(crate) fn drain(&self, schedule: Schedule) {
         self.0.doors.set(Doors::Closed);
         let latest = schedule.deadline.saturating_duration_since(schedule.start + self.0.waits.goodbye);
         self.close_in_pace(schedule.start, schedule.spread.min(latest), Cause::Drain, |_| true);
     }
 
     /// Closes the tunnels of a Distribution that was removed or disabled, with 1001.
-    pub fn remove(&self, distribution: &ObjectKey) {
+    pub(crate) fn remove(&self, distribution: &ObjectKey) {
         let theirs = |entry: &Entry| entry.distribution == *distribution;
         let count = self.0.tunnels.borrow().values().filter(|entry| theirs(entry)).count();
         let spread = self.0.waits.removal_pace.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
         self.close_in_pace(Instant::now(), spread, Cause::DistributionRemoved, theirs);
     }
 
-    /// Cuts what is still open, and admits nothing more.
-    pub fn terminate(&self) {
+    /// Cuts what is still open, admits nothing more, and waits until every tunnel has told its end, which waits for
+    /// nobody; says how many there were. Handshakes end with their exchanges.
+    pub(crate) async fn terminate(&self) -> usize {
         self.0.doors.set(Doors::Closed);
         self.0.tunnels.borrow().values().for_each(|entry| entry.order(Order::Cut));
-    }
-
-    /// How many handshakes are in flight and tunnels open.
-    pub fn count(&self) -> usize {
-        self.0.tunnels.borrow().len()
-    }
-
-    /// Waits until no handshake is in flight and no tunnel open.
-    pub async fn emptied(&self) {
-        while self.count() > 0 {
-            self.0.emptied.notified().await;
+        let cut = self.open();
+        while self.open() > 0 {
+            self.0.left.notified().await;
         }
+        cut
+    }
+
+    fn open(&self) -> usize {
+        self.0.tunnels.borrow().values().filter(|entry| entry.opened.get().is_some()).count()
     }
 
     /// The open tunnels, oldest first.
-    pub fn list(&self) -> Vec<Listed> {
+    pub(crate) fn list(&self) -> Vec<Listed> {
         self.0.tunnels.borrow().values().filter_map(|entry| entry.listed()).collect()
+    }
+
+    /// How many handshakes are in flight and tunnels open.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.0.tunnels.borrow().len()
     }
 
     /// How many of the worker's buffers lie free.
@@ -263,11 +268,8 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let mut tunnels = self.registry.tunnels.borrow_mut();
-        tunnels.remove(&self.entry.number);
-        if tunnels.is_empty() {
-            self.registry.emptied.notify_waiters();
-        }
+        self.registry.tunnels.borrow_mut().remove(&self.entry.number);
+        self.registry.left.notify_waiters();
     }
 }
 

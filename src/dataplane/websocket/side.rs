@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// One end's stream.
-pub trait Side: AsyncRead + AsyncWrite + Unpin + 'static {
+pub(crate) trait Side: AsyncRead + AsyncWrite + Unpin + 'static {
     /// From now on, dropping the stream resets the connection (RST) instead of ending it (FIN), and what was not
     /// sent yet is thrown away.
     fn reset_when_dropped(&self);
@@ -15,11 +15,11 @@ pub trait Side: AsyncRead + AsyncWrite + Unpin + 'static {
 
 /// One end, taken apart after the 101.
 #[derive(Debug)]
-pub struct Upgraded<S> {
+pub(crate) struct Upgraded<S> {
     /// The stream.
-    pub stream: S,
+    pub(crate) stream: S,
     /// What came with or right after the head, and was read together with it.
-    pub early: Bytes,
+    pub(crate) early: Bytes,
 }
 
 impl Side for TcpStream {

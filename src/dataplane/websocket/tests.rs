@@ -95,7 +95,7 @@ impl Peer {
             self.stream.read_exact(&mut payload).await.unwrap();
             (first, payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect())
         };
-        timeout(LONG, read).await.unwrap()
+        soon(read).await
     }
 
     /// Reads a Close frame and returns its code.
@@ -108,7 +108,7 @@ impl Peer {
     /// Reads to the end: what came before it.
     async fn end(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        timeout(LONG, self.stream.read_to_end(&mut rest)).await.unwrap().unwrap();
+        soon(self.stream.read_to_end(&mut rest)).await.unwrap();
         rest
     }
 
@@ -124,7 +124,7 @@ struct Report(Rc<RefCell<Vec<Closed>>>);
 impl Report {
     /// The only verdict, once there is one.
     async fn verdict(&self) -> (ClosedBy, u16) {
-        let closed = timeout(LONG, async {
+        let closed = soon(async {
             loop {
                 if let [closed] = self.0.borrow()[..] {
                     return closed;
@@ -132,7 +132,7 @@ impl Report {
                 sleep(Duration::from_millis(1)).await;
             }
         });
-        let closed = closed.await.unwrap();
+        let closed = closed.await;
         (closed.closed_by, closed.code)
     }
 }
@@ -156,13 +156,18 @@ struct Scene {
 struct Setting {
     capacity: usize,
     idle_timeout: Option<Duration>,
-    viewer_early: &'static [u8],
-    origin_early: &'static [u8],
+    viewer_early: Bytes,
+    origin_early: Bytes,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { capacity: 64 * 1024, idle_timeout: None, viewer_early: b"", origin_early: b"" }
+        Self {
+            capacity: 64 * 1024,
+            idle_timeout: None,
+            viewer_early: Bytes::new(),
+            origin_early: Bytes::new(),
+        }
     }
 }
 
@@ -188,11 +193,15 @@ impl Scene {
     }
 }
 
-fn wire(capacity: usize, early: &'static [u8]) -> (Peer, Upgraded<Wire>) {
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(LONG, what).await.unwrap()
+}
+
+fn wire(capacity: usize, early: Bytes) -> (Peer, Upgraded<Wire>) {
     let (ours, theirs) = duplex(capacity);
     let line = Rc::<Line>::default();
     let side = Wire { stream: theirs, line: Rc::clone(&line) };
-    (Peer { stream: ours, line }, Upgraded { stream: side, early: Bytes::from_static(early) })
+    (Peer { stream: ours, line }, Upgraded { stream: side, early })
 }
 
 fn shop() -> ObjectKey {
@@ -220,7 +229,11 @@ const CLOSE: &[u8] = b"\x88\x02\x03\xe8";
 
 #[tokio::test(flavor = "local", start_paused = true)]
 async fn frames_pass_both_ways_with_what_came_too_early() {
-    let mut scene = Scene::with(Setting { viewer_early: MASKED_HI, origin_early: HI, ..Setting::default() });
+    let mut scene = Scene::with(Setting {
+        viewer_early: MASKED_HI.into(),
+        origin_early: HI.into(),
+        ..Setting::default()
+    });
     scene.viewer.send(b"\x82\x80\x00\x00\x00\x00").await;
     scene.origin.send(b"\x8a\x00").await;
     assert_eq!(scene.origin.frame().await, (0x81, b"hi".to_vec()));
@@ -231,6 +244,15 @@ async fn frames_pass_both_ways_with_what_came_too_early() {
     assert_eq!((&listed.distribution, &listed.labels), (&shop(), &labels()));
     assert_eq!(listed.to_origin, Tally { bytes: 14, frames: 2, messages: 2 });
     assert_eq!(listed.to_viewer, Tally { bytes: 6, frames: 2, messages: 1 });
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn more_than_a_buffer_may_come_too_early() {
+    let early = [&[0x82, 126, 0x9c, 0x40][..], &[7; 40_000], HI].concat();
+    let mut scene = Scene::with(Setting { origin_early: early.clone().into(), ..Setting::default() });
+    let mut got = vec![0; early.len()];
+    soon(scene.viewer.stream.read_exact(&mut got)).await.unwrap();
+    assert!(got == early);
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]
@@ -278,7 +300,7 @@ async fn the_origins_close_is_the_origins() {
     assert_eq!(scene.viewer.frame().await, (0x88, vec![]));
     drop((scene.viewer, scene.origin));
     assert_eq!(scene.report.verdict().await, (ClosedBy::Origin, 1005));
-    scene.registry.emptied().await;
+    assert_eq!(scene.registry.count(), 0);
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]
@@ -451,10 +473,10 @@ async fn a_second_close_is_never_sent() {
 async fn the_deadline_cuts_what_is_open() {
     let scene = Scene::new();
     sleep(SECOND).await;
-    scene.registry.terminate();
+    let _handshake = scene.registry.admit(&shop()).unwrap();
+    assert_eq!(soon(scene.registry.terminate()).await, 1);
     assert_eq!(scene.report.verdict().await, (ClosedBy::ShutdownDeadline, 1006));
     assert!(scene.viewer.was_reset() && scene.origin.was_reset());
-    scene.registry.emptied().await;
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]
@@ -463,7 +485,7 @@ async fn the_deadline_cuts_a_goodbye_short_and_does_not_rename_it() {
     scene.registry.drain(schedule(Duration::ZERO, 60 * SECOND));
     assert_eq!(scene.viewer.close().await, 1012);
     let before = Instant::now();
-    scene.registry.terminate();
+    assert_eq!(soon(scene.registry.terminate()).await, 1);
     assert_eq!(scene.report.verdict().await, (ClosedBy::Drain, 1012));
     assert!(before.elapsed() < SECOND);
 }
@@ -507,7 +529,8 @@ async fn a_drain_forgets_no_handshake() {
     let mut scene = Scene::open(registry.clone(), admitted, Setting::default());
     assert_eq!(scene.viewer.close().await, 1012);
     drop((scene.viewer, scene.origin));
-    registry.emptied().await;
+    assert_eq!(scene.report.verdict().await, (ClosedBy::Drain, 1012));
+    assert_eq!(registry.count(), 0);
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]

@@ -19,17 +19,17 @@ use super::side::{Side, Upgraded};
 use crate::telemetry::metrics::Direction;
 
 /// What a tunnel keeps of its handshake; no table.
-pub struct Terms {
+pub(crate) struct Terms {
     /// Its names.
-    pub labels: Labels,
+    pub(crate) labels: Labels,
     /// After how long without a byte in either direction it is closed; none never.
-    pub idle_timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
     /// Who is told what happens to it.
-    pub witness: Box<dyn Witness>,
+    pub(crate) witness: Box<dyn Witness>,
 }
 
 /// Passes frames between both sides until the tunnel ends. To be spawned after the 101 was sent.
-pub async fn run<V: Side, O: Side>(
+pub(crate) async fn run<V: Side, O: Side>(
     admission: Admission,
     terms: Terms,
     viewer: Upgraded<V>,
