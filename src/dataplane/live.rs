@@ -258,3 +258,83 @@ fn is_current(old: &LiveDistribution, table: &RoutingTable) -> bool {
 pub(crate) fn cells_for_test(count: u16) -> Vec<Arc<EndpointCell>> {
     (1..=count).map(|port| Arc::new(EndpointCell::new(([192, 0, 2, 1], port).into()))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::table::Hosts;
+    use crate::table::host::HostPattern;
+    use crate::table::origin::{Endpoints, OriginKey};
+    use crate::table::route::{AllowedMethods, Handshakes, ViewerProtocolPolicy, WebSocketPolicy};
+    use crate::telemetry::metrics::Build;
+
+    fn routes(name: &str, state: ServingState) -> Arc<Routes> {
+        let default = Route {
+            pattern: None,
+            viewer_protocol_policy: ViewerProtocolPolicy::AllowAll,
+            allowed_methods: AllowedMethods::new(vec![]),
+            web_socket: WebSocketPolicy { handshakes: Handshakes::Accepted, idle_timeout: None },
+            target: RouteTarget::Broken,
+        };
+        Arc::new(Routes {
+            distribution: ObjectKey::new("test", name),
+            generation: 1,
+            state,
+            aliases: vec![HostPattern::parse(&format!("{name}.example")).unwrap()],
+            default_root_object: None,
+            ordered: Vec::new(),
+            default,
+        })
+    }
+
+    fn table(all: &[&Arc<Routes>]) -> RoutingTable {
+        let by_key = all.iter().map(|routes| (routes.distribution.clone(), Arc::clone(routes)));
+        RoutingTable { hosts: Arc::new(Hosts::new(by_key.collect())), ..RoutingTable::default() }
+    }
+
+    fn linker() -> Linker {
+        Linker::new(Metrics::new(Build { version: "0", commit: "0" })).unwrap()
+    }
+
+    #[test]
+    fn what_did_not_change_is_taken_from_the_table_before() {
+        let mut linker = linker();
+        let (a, b) = (routes("a", ServingState::Enabled), routes("b", ServingState::Enabled));
+        let before = linker.link(table(&[&a, &b]), &LiveTable::default());
+        let changed = routes("a", ServingState::Disabled);
+        let after = linker.link(table(&[&changed, &b]), &before);
+        assert!(!Arc::ptr_eq(&before.distributions[0], &after.distributions[0]));
+        assert!(Arc::ptr_eq(&before.distributions[1], &after.distributions[1]));
+    }
+
+    #[test]
+    fn a_distribution_is_gone_when_it_is_removed_or_disabled() {
+        let mut linker = linker();
+        let enabled = ["a", "b", "c", "d"].map(|name| routes(name, ServingState::Enabled));
+        let before = linker.link(table(&enabled.each_ref()), &LiveTable::default());
+        let disabled = routes("c", ServingState::Disabled);
+        let new = routes("bb", ServingState::Enabled);
+        let after = linker.link(table(&[&enabled[0], &new, &disabled, &enabled[3]]), &before);
+        let gone: Vec<_> = gone(&before, &after).into_iter().map(|key| key.name).collect();
+        assert_eq!(gone, ["b", "c"]);
+    }
+
+    #[test]
+    fn the_counters_of_an_endpoint_outlive_tables_as_long_as_somebody_counts() {
+        let mut linker = linker();
+        let key = OriginKey { distribution: ObjectKey::new("test", "a"), id: "web".to_owned() };
+        let address: SocketAddr = ([192, 0, 2, 1], 80).into();
+        let cell = linker.cell(address);
+        let open = cell.enter(Load::Tunnel);
+        drop(cell);
+        let endpoints = BTreeMap::from([(key, Arc::from([Endpoint { address }]))]);
+        let next = RoutingTable { endpoints: Arc::new(Endpoints(endpoints)), ..RoutingTable::default() };
+        let live = linker.link(next, &LiveTable::default());
+        assert!(live.endpoints.contains(&address));
+        assert_eq!(linker.cell(address).loaded_with(Load::Tunnel), 1);
+        drop(open);
+        assert_eq!(linker.cell(address).loaded_with(Load::Tunnel), 0);
+    }
+}

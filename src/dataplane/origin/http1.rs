@@ -74,6 +74,11 @@ impl OriginConnection {
         self.requests.is_closed()
     }
 
+    /// Whether it can take a request at once: it is open, and what came before was written out completely.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.requests.is_ready()
+    }
+
     /// Sends a request and waits for the head of its answer, at most `limit` from the request's end.
     pub(crate) async fn exchange(
         &mut self,

@@ -75,12 +75,19 @@ pub(crate) async fn send(
             origin.metrics.retried();
         }
         report.endpoint = Some(cell.address);
-        match on_endpoint(worker, origin, cell, &outgoing, report).await {
+        let failed = match on_endpoint(worker, origin, cell, &outgoing, report).await {
             Ok(incomings) => return Ok(incomings),
-            Err(Attempt::NotConnected(reason)) => last = reason,
-            Err(Attempt::Failed(reason)) => return Err(reason),
+            Err(failed) => failed,
+        };
+        let (Attempt::NotConnected(reason) | Attempt::Failed(reason)) = failed;
+        // A viewer that broke off is not the origin's failure.
+        if !matches!(reason, Reason::ViewerTimeout | Reason::BadRequest) {
+            origin.metrics.failed(reason.as_str());
         }
-        origin.metrics.failed(last.as_str());
+        if let Attempt::Failed(reason) = failed {
+            return Err(reason);
+        }
+        last = reason;
         tried.push(Arc::clone(cell));
     }
     Err(last)
@@ -138,7 +145,9 @@ async fn exchange_on(
 ) -> Result<(Response<Incoming>, OriginConnection), Failure> {
     // The head is copied, since another connection may need it; its values are shared, not copied.
     let request = Request::from_parts(outgoing.head.clone(), outgoing.body.clone());
+    let sent = Instant::now();
     let response = connection.exchange(request, &outgoing.body, origin.origin.read_timeout).await?;
+    origin.metrics.answered(sent.elapsed());
     Ok((response, connection))
 }
 

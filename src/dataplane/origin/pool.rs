@@ -31,13 +31,13 @@ impl Pool {
         Self { idle: RefCell::default(), per_endpoint }
     }
 
-    /// The connection that idles shortest and is not known to be dead.
+    /// The connection that idles shortest and is fit for a request; those on the way to it that are not are closed.
     pub(crate) fn take(&self, endpoint: SocketAddr) -> Option<OriginConnection> {
         let mut idle = self.idle.borrow_mut();
         let stack = idle.get_mut(&endpoint)?;
         let now = Instant::now();
         while let Some(last) = stack.pop() {
-            if last.until > now && !last.connection.is_closed() {
+            if last.until > now && last.connection.is_ready() {
                 return Some(last.connection);
             }
         }

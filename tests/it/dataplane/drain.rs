@@ -72,3 +72,12 @@ async fn the_deadline_cuts_and_counts() {
     assert_eq!(plane.stop().await, 1);
     assert!(busy.ends().await.is_ok_and(|rest| rest.is_empty()));
 }
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_with_its_address_and_a_remedy() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = Plane::try_on(address).map(drop).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot listen on {address}: ")), "{error}");
+    assert!(error.ends_with("choose another one with `--http-listen`"), "{error}");
+}

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use tidegate::dataplane::{self, Config, Handle, Limits};
+use tidegate::dataplane::{self, Config, Handle, Limits, StartError};
 use tidegate::drain::{self, Controller, Phase};
 use tidegate::object::ObjectKey;
 use tidegate::table::certificate::Certificates;
@@ -51,19 +51,28 @@ impl Plane {
     }
 
     fn of_workers(workers: usize, limits: Limits) -> Self {
+        let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
+        Self::on(loopback, workers, limits).unwrap()
+    }
+
+    /// One on an address that may be taken.
+    pub(crate) fn try_on(address: SocketAddr) -> Result<Self, StartError> {
+        Self::on(address, 1, Limits::default())
+    }
+
+    fn on(address: SocketAddr, workers: usize, limits: Limits) -> Result<Self, StartError> {
         let (controller, drain) = drain::channel();
         let metrics = Metrics::new(Build { version: "0", commit: "0" });
         let (access_log, _writer) = access_log::start(Scope::Off, std::io::sink(), metrics.clone()).unwrap();
-        let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
         let config = Config {
-            http: vec![loopback],
-            https: vec![loopback],
+            http: vec![address],
+            https: vec![([127, 0, 0, 1], 0).into()],
             workers: NonZeroUsize::new(workers).unwrap(),
             limits,
             https_redirect_port: 8443,
         };
-        let handle = dataplane::start(&config, &drain, &metrics, &access_log).unwrap();
-        Self { handle, drain: controller }
+        let handle = dataplane::start(&config, &drain, &metrics, &access_log)?;
+        Ok(Self { handle, drain: controller })
     }
 
     /// One that serves these sites.
