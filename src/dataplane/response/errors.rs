@@ -1,7 +1,9 @@
 //! The answers of the proxy itself: errors and redirects, short and without anybody's names.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, SEC_WEBSOCKET_VERSION};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::dataplane::websocket::handshake;
@@ -60,7 +62,11 @@ pub(crate) fn error(reason: Reason, format: Format) -> Response<Bytes> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     match reason {
         Reason::MethodNotSupported => headers.insert(ALLOW, METHODS),
-        Reason::WebsocketVersion => headers.insert(SEC_WEBSOCKET_VERSION, handshake::SUPPORTED_VERSION),
+        Reason::WebsocketVersion => {
+            // RFC 9110 section 15.5.22 and RFC 6455 section 4.4.
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(SEC_WEBSOCKET_VERSION, handshake::SUPPORTED_VERSION)
+        }
         _ => None,
     };
     response
@@ -124,6 +130,13 @@ mod tests {
         assert_eq!(preferred("text/html, application/json"), Format::Text);
         assert_eq!(preferred("*/*"), Format::Text);
         assert_eq!(Format::preferred(&HeaderMap::new()), Format::Text);
+    }
+
+    #[test]
+    fn a_wrong_version_is_told_the_right_one() {
+        let response = error(Reason::WebsocketVersion, Format::Text);
+        assert_eq!(response.headers()[UPGRADE], "websocket");
+        assert_eq!(response.headers()[SEC_WEBSOCKET_VERSION], "13");
     }
 
     #[test]
