@@ -10,6 +10,7 @@ pub mod cli;
 pub mod conditions;
 pub mod dataplane;
 pub mod drain;
+mod nearest;
 pub mod object;
 pub mod provider;
 pub mod reconcile;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, Deref};
 use std::sync::Arc;
 
+pub(super) use crate::nearest::nearest;
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Problems};
 
@@ -84,20 +85,6 @@ pub(super) fn nearest_in_namespace<T>(key: &ObjectKey, objects: &BTreeMap<Object
         .range((Bound::Included(first), Bound::Unbounded))
         .take_while(|(other, _)| other.namespace == key.namespace);
     nearest(&key.name, in_namespace.map(|(other, _)| other.name.as_str())).map(str::to_owned)
-}
-
-/// The most similar of `candidates`, where one is similar enough to be meant; the first of equally similar ones.
-pub(super) fn nearest<'c>(wanted: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    const SIMILAR: f64 = 0.8;
-    let mut best = None;
-    let mut best_similarity = SIMILAR;
-    for candidate in candidates {
-        let similarity = strsim::jaro_winkler(wanted, candidate);
-        if similarity > best_similarity {
-            (best, best_similarity) = (Some(candidate), similarity);
-        }
-    }
-    best
 }
 
 /// `; did you mean "api"?` or the end of the sentence.

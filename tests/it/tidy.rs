@@ -12,8 +12,10 @@ struct Room {
     floor: u8,
 }
 
-/// `ARCHITECTURE.md` draws this. `object` lies under all floors: the name of an object, which each of them needs.
+/// `ARCHITECTURE.md` draws this. Under all floors lie `object`, the name of an object, and `nearest`, the name that was
+/// meant, which several of them need.
 const ROOMS: &[Room] = &[
+    Room { module: "nearest", floor: 0 },
     Room { module: "object", floor: 0 },
     Room { module: "api", floor: 1 },
     Room { module: "drain", floor: 1 },

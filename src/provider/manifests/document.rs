@@ -12,9 +12,10 @@ use schemars::{JsonSchema, generate};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::schema::{self, Flaw, nearest};
+use super::schema::{self, Flaw};
 use super::yaml::{self, Content, Node, Position};
 use crate::api::{self, Distribution, DistributionSpec, DistributionStatus, Violation};
+use crate::nearest::nearest;
 use crate::object::ObjectKey;
 use crate::snapshot::Kind;
 

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::yaml::{Content, Node, Position};
+use crate::nearest::nearest;
 
 /// One thing that is wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,16 +24,6 @@ pub(crate) fn check(node: &Node, schema: &Value) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     value(node, schema, "", &mut flaws);
     flaws
-}
-
-/// The candidate that somebody who wrote `name` most likely meant.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = name.to_lowercase();
-    candidates
-        .map(|candidate| (strsim::osa_distance(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance * 3 <= name.len().max(candidate.len()))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }
 
 fn value(node: &Node, schema: &Value, field: &str, flaws: &mut Vec<Flaw>) {
