@@ -14,7 +14,6 @@ mod custom_error_response;
 mod defaults;
 mod distribution;
 mod duration;
-mod foreign;
 mod form;
 mod load_balancing;
 mod origin;
@@ -33,9 +32,6 @@ pub use crd::{crd, crd_yaml};
 pub use custom_error_response::CustomErrorResponse;
 pub use distribution::{Distribution, DistributionSpec};
 pub use duration::{Duration, DurationError};
-pub use foreign::{
-    Challenge, ChallengeSpec, ReferenceGrant, ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo,
-};
 pub use load_balancing::{Algorithm, HashOn, LoadBalancing, OutlierDetection, SessionAffinity};
 pub use origin::{
     FailoverCriteria, HostHeader, Origin, OriginCustomHeader, OriginGroup, OriginProtocolPolicy, OriginTls,
