@@ -1,6 +1,7 @@
 //! The debug pages: the live table, and what is said about every Distribution.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use http::StatusCode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -64,7 +65,7 @@ struct DegradedKind<'j> {
     message: &'j str,
 }
 
-fn distribution<'j>((key, judged): (&'j ObjectKey, &'j Judged)) -> Distribution<'j> {
+fn distribution<'j>((key, judged): (&'j ObjectKey, &'j Arc<Judged>)) -> Distribution<'j> {
     Distribution {
         namespace: &key.namespace,
         name: &key.name,

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::sync::watch;
 
-use crate::api::{DistributionState, DistributionStatus};
+use crate::api::DistributionStatus;
 use crate::conditions::facts::{DistributionFacts, Facts};
-use crate::conditions::{Fleet, finish};
+use crate::conditions::{Fleet, Judgement, finish, story};
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot};
 use crate::table::RoutingTable;
@@ -34,11 +33,12 @@ pub struct Found {
 #[derive(Clone, Debug)]
 pub struct Judgements {
     pub(super) found: Found,
-    pub(super) distributions: BTreeMap<ObjectKey, Judged>,
+    /// Those that are judged as in the round before are the very same.
+    pub(super) distributions: BTreeMap<ObjectKey, Arc<Judged>>,
 }
 
 /// The judgement of one Distribution.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Judged {
     pub(super) facts: Arc<DistributionFacts>,
     pub(super) status: DistributionStatus,
@@ -61,16 +61,20 @@ pub async fn follow(
     metrics: Metrics,
     voice: Voice,
 ) {
+    let told = judgements.subscribe();
+    metrics.objects(move || told.borrow().as_ref().map(objects).unwrap_or_default());
     loop {
         let found = rounds.borrow_and_update().clone();
         if let Some(found) = found {
-            let before =
-                judgements.borrow().as_ref().map(|last| last.distributions.clone()).unwrap_or_default();
-            let next = judge(found, &before, Timestamp::now());
-            if voice == Voice::Tells {
-                tell(&before, &next.distributions);
-            }
-            metrics.objects(objects(&next));
+            let next = {
+                let (last, none) = (judgements.borrow(), BTreeMap::new());
+                let before = last.as_ref().map_or(&none, |last| &last.distributions);
+                let next = judge(found, before, Timestamp::now());
+                if voice == Voice::Tells {
+                    tell(before, &next.distributions);
+                }
+                next
+            };
             judgements.send_replace(Some(next));
         }
         let look_again = until_next_look(&judgements.borrow(), Timestamp::now());
@@ -82,34 +86,24 @@ pub async fn follow(
 }
 
 /// Judges anew whose facts are others or whose time has come; the rest stays as it was.
-fn judge(found: Found, before: &BTreeMap<ObjectKey, Judged>, now: Timestamp) -> Judgements {
+fn judge(found: Found, before: &BTreeMap<ObjectKey, Arc<Judged>>, now: Timestamp) -> Judgements {
     let is_due = |judged: &Judged| judged.look_again_at.is_some_and(|at| at <= now);
     let one = |(key, facts): (&ObjectKey, &Arc<DistributionFacts>)| {
         let last = before.get(key);
         let judged = match last {
-            Some(last) if Arc::ptr_eq(&last.facts, facts) && !is_due(last) => last.clone(),
+            Some(last) if Arc::ptr_eq(&last.facts, facts) && !is_due(last) => Arc::clone(last),
             _ => {
-                let judgement = finish(facts, Fleet::ALONE, now);
-                let mut status = judgement.status;
-                let known = last.map(|last| last.status.conditions.as_slice()).unwrap_or_default();
-                keep_transition_times(&mut status.conditions, known);
-                Judged { facts: Arc::clone(facts), status, look_again_at: judgement.look_again_at }
+                let Judgement { mut status, look_again_at } = finish(facts, Fleet::ALONE, now);
+                if let Some(last) = last {
+                    story::keep_times(&mut status, &last.status);
+                }
+                Arc::new(Judged { facts: Arc::clone(facts), status, look_again_at })
             }
         };
         (key.clone(), judged)
     };
     let distributions = found.facts.0.iter().map(one).collect();
     Judgements { found, distributions }
-}
-
-/// A condition that did not flip keeps the time of its last flip.
-fn keep_transition_times(conditions: &mut [Condition], before: &[Condition]) {
-    for condition in conditions {
-        let unflipped = |last: &&Condition| last.type_ == condition.type_ && last.status == condition.status;
-        if let Some(last) = before.iter().find(unflipped) {
-            condition.last_transition_time = last.last_transition_time.clone();
-        }
-    }
 }
 
 fn until_next_look(judgements: &Option<Judgements>, now: Timestamp) -> Duration {
@@ -122,47 +116,20 @@ fn until_next_look(judgements: &Option<Judgements>, now: Timestamp) -> Duration 
 }
 
 /// One log line for each Distribution that came, went, or is judged otherwise.
-fn tell(before: &BTreeMap<ObjectKey, Judged>, now: &BTreeMap<ObjectKey, Judged>) {
+fn tell(before: &BTreeMap<ObjectKey, Arc<Judged>>, now: &BTreeMap<ObjectKey, Arc<Judged>>) {
     for (key, judged) in now {
-        let known = before.get(key).map(told);
-        let told = told(judged);
-        if known != Some(told) {
-            tell_of(key, judged, told);
+        let known = before.get(key);
+        if known.is_none_or(|known| !Arc::ptr_eq(known, judged)) {
+            story::tell(key, known.map(|known| &known.status), &judged.status);
         }
     }
     for key in before.keys().filter(|key| !now.contains_key(*key)) {
-        tracing::info!(event = "distribution.removed", distribution = %key);
+        let ObjectKey { namespace, name } = key;
+        tracing::info!(event = "distribution.removed", namespace, name);
     }
 }
 
-/// What a log line says: state, reason and message.
-type Told<'j> = (Option<DistributionState>, &'j str, &'j str);
-
-fn told(judged: &Judged) -> Told<'_> {
-    let ready = judged.status.conditions.iter().find(|condition| condition.type_ == "Ready");
-    let (reason, message) = ready.map_or(("", ""), |ready| (&ready.reason, &ready.message));
-    (judged.status.state, reason, message)
-}
-
-fn tell_of(key: &ObjectKey, judged: &Judged, (state, reason, message): Told<'_>) {
-    let generation = judged.facts.generation;
-    match state {
-        Some(DistributionState::Rejected) => {
-            tracing::warn!(event = "distribution.rejected", distribution = %key, generation, reason, "{message}");
-        }
-        Some(DistributionState::Degraded) => {
-            tracing::warn!(event = "distribution.accepted", distribution = %key, generation, reason, "{message}");
-        }
-        Some(DistributionState::Deployed) => {
-            tracing::info!(event = "distribution.deployed", distribution = %key, generation, reason, "{message}");
-        }
-        Some(DistributionState::Disabled | DistributionState::InProgress) | None => {
-            tracing::info!(event = "distribution.accepted", distribution = %key, generation, reason, "{message}");
-        }
-    }
-}
-
-/// The same, as metrics.
+/// The same, as metrics: at each scrape, since rounds are many more.
 fn objects(judgements: &Judgements) -> Objects {
     let Judgements { found, distributions } = judgements;
     let mut objects = Objects::default();

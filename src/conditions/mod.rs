@@ -6,6 +6,7 @@
 mod certificate;
 pub mod facts;
 pub mod reasons;
+pub(crate) mod story;
 mod verdict;
 
 use jiff::Timestamp;

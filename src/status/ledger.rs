@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::story::keep_times;
 use crate::api::DistributionStatus;
 use crate::conditions::facts::{DistributionFacts, Facts};
+use crate::conditions::story::keep_times;
 use crate::conditions::{Fleet, finish};
 use crate::object::ObjectKey;
 

@@ -5,5 +5,4 @@
 
 mod apply;
 mod ledger;
-mod story;
 pub mod writer;

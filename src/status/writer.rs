@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::apply::{Failure, apply};
 use super::ledger::{Ledger, Moment, Write};
-use super::story;
 use crate::conditions::facts::Facts;
+use crate::conditions::story;
 use crate::object::ObjectKey;
 use crate::telemetry::metrics::Metrics;
 

@@ -43,7 +43,7 @@ struct Inner {
     registry: Registry,
     traffic: Arc<traffic::Traffic>,
     config: ConfigMetrics,
-    objects: Arc<objects::LastObjects>,
+    objects: Arc<objects::PresentObjects>,
     connections: Family<Labels<2>, Gauge>,
     tls_handshakes: Family<Labels<3>, Counter>,
     headers_dropped: Family<Labels<1>, Counter>,
@@ -83,7 +83,7 @@ impl Metrics {
         ours.register_collector(Box::new(Arc::clone(&traffic)));
         let config = ConfigMetrics::new();
         ours.register_collector(Box::new(config.clone()));
-        let objects = Arc::<objects::LastObjects>::default();
+        let objects = Arc::<objects::PresentObjects>::default();
         ours.register_collector(Box::new(Arc::clone(&objects)));
         let connections = family(ours, "connections", "Viewer connections that are open");
         let tls_handshakes = family(ours, "tls_handshakes", "TLS handshakes with viewers");
@@ -134,9 +134,9 @@ impl Metrics {
         self.0.config.clone()
     }
 
-    /// Replaces what is told about objects.
-    pub fn objects(&self, objects: Objects) {
-        self.0.objects.replace(objects);
+    /// Has `look` asked at each scrape what is to be told about objects.
+    pub fn objects(&self, look: impl Fn() -> Objects + Send + Sync + 'static) {
+        self.0.objects.ask(look);
     }
 
     /// Counts the viewer connections of a listener (`http`, `https`) and protocol (`h1`).
@@ -254,13 +254,14 @@ mod tests {
     fn objects_that_are_gone_take_their_series_with_them() {
         let metrics = metrics();
         let key = ObjectKey::new("shop", "web");
-        metrics.objects(Objects { states: vec![(key, "Deployed".to_owned())], ..Objects::default() });
+        let deployed = Objects { states: vec![(key, "Deployed".to_owned())], ..Objects::default() };
+        metrics.objects(move || deployed.clone());
         assert!(
             page(&metrics).contains("tidegate_distributions{state=\"Deployed\"} 1"),
             "{}",
             page(&metrics)
         );
-        metrics.objects(Objects::default());
+        metrics.objects(Objects::default);
         assert!(!page(&metrics).contains("Deployed"), "{}", page(&metrics));
     }
 }

@@ -1,12 +1,12 @@
 //! The metrics of objects: what the last round of reconciliation found, told as a whole.
 //!
-//! The value is replaced with every round, so series of objects that are gone go with it.
+//! They are looked up at each scrape, so series of objects that are gone go with them, and a round costs nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
@@ -29,19 +29,27 @@ pub struct Objects {
     pub kept_last_good: Vec<(ObjectKey, &'static str)>,
 }
 
-/// Where the last [`Objects`] stand.
-#[derive(Debug, Default)]
-pub(super) struct LastObjects(ArcSwap<Objects>);
+/// Looks up the present [`Objects`]; nothing before there is somebody to ask.
+#[derive(Default)]
+pub(super) struct PresentObjects(ArcSwapOption<Look>);
 
-impl LastObjects {
-    pub(super) fn replace(&self, objects: Objects) {
-        self.0.store(Arc::new(objects));
+type Look = Box<dyn Fn() -> Objects + Send + Sync>;
+
+impl PresentObjects {
+    pub(super) fn ask(&self, look: impl Fn() -> Objects + Send + Sync + 'static) {
+        self.0.store(Some(Arc::new(Box::new(look))));
     }
 }
 
-impl Collector for LastObjects {
+impl fmt::Debug for PresentObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PresentObjects")
+    }
+}
+
+impl Collector for PresentObjects {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let objects = self.0.load_full();
+        let objects = self.0.load_full().map(|look| look()).unwrap_or_default();
         states(&mut encoder, &objects)?;
         let help = "The conditions of each Distribution; 1 for the status that holds";
         let mut family = Family::begin(&mut encoder, "condition", help, MetricType::Gauge)?;
