@@ -4,6 +4,7 @@
 //! Objects are shared (`Arc`), so two snapshots tell by pointer which objects did not change between them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::api::Distribution;
 use crate::object::ObjectKey;
 
 /// Everything that translation may look at.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Snapshot {
     /// The Distributions of our class, the last decodable version of each.
     pub distributions: BTreeMap<ObjectKey, Arc<Distribution>>,
@@ -27,6 +28,19 @@ pub struct Snapshot {
     pub secrets: BTreeMap<ObjectKey, Arc<Secret>>,
     /// What could not be read.
     pub problems: Problems,
+}
+
+/// Only names: Secrets hold keys, and nobody who prints a snapshot, or what contains one, means those.
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("distributions", &self.distributions.keys())
+            .field("services", &self.services.keys())
+            .field("endpoint_slices", &self.endpoint_slices.keys())
+            .field("secrets", &self.secrets.keys())
+            .field("problems", &self.problems)
+            .finish()
+    }
 }
 
 /// The kinds that a provider reads.
@@ -89,4 +103,22 @@ pub struct FileProblem {
     pub field: String,
     /// What is wrong, the nearest candidate, and what is served meanwhile.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+
+    use super::*;
+
+    #[test]
+    fn a_printed_snapshot_holds_no_key() {
+        let mut snapshot = Snapshot::default();
+        let data = [("tls.key".to_owned(), ByteString(b"private".to_vec()))].into();
+        let secret = Secret { data: Some(data), ..Secret::default() };
+        snapshot.secrets.insert(ObjectKey::new("shop", "web-tls"), Arc::new(secret));
+        let printed = format!("{snapshot:?}");
+        assert!(printed.contains("web-tls"), "{printed}");
+        assert!(!printed.contains("tls.key"), "{printed}");
+    }
 }

@@ -4,6 +4,7 @@
 //! moment. It knows neither the network nor what a snapshot is used for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1::{Secret, Service};
@@ -21,7 +22,7 @@ use crate::provider::Change;
 use crate::snapshot::{Kind, Problems, Snapshot, Undecodable};
 
 /// What the watchers have seen.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Inventory {
     pub(crate) distributions: Shelf<Distribution>,
     pub(crate) services: Shelf<Service>,
@@ -91,11 +92,17 @@ fn undecodable<K: Watched>(shelf: &Shelf<K>) -> impl Iterator<Item = ((Kind, Obj
 }
 
 /// The inventory as watchers and readers share it.
-#[derive(Debug)]
 pub(crate) struct Shared {
     inventory: Mutex<Inventory>,
     changes: watch::Sender<Change>,
     statuses: watch::Sender<()>,
+}
+
+/// Without the inventory, which holds Secrets.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
 }
 
 impl Shared {

@@ -16,7 +16,6 @@ use crate::object::ObjectKey;
 use crate::snapshot::Undecodable;
 
 /// The objects of the kind `K`.
-#[derive(Debug)]
 pub(crate) struct Shelf<K> {
     /// The last version of each that decoded.
     pub(crate) objects: BTreeMap<ObjectKey, Arc<K>>,

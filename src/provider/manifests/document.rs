@@ -2,6 +2,7 @@
 //!
 //! It knows the kinds that a folder may hold and nothing of files that change. Start with [`parse`].
 
+use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use k8s_openapi::api::core::v1::{Secret, Service};
@@ -39,7 +40,7 @@ pub(crate) struct Document {
 }
 
 /// An object of one of the kinds, shared so that what did not change is told by its pointer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Object {
     /// A Distribution.
     Distribution(Arc<Distribution>),
@@ -49,6 +50,18 @@ pub(crate) enum Object {
     EndpointSlice(Arc<EndpointSlice>),
     /// A Secret, its `stringData` merged into `data`.
     Secret(Arc<Secret>),
+}
+
+/// Only the kind: a Secret holds keys.
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Distribution(_) => "Distribution",
+            Self::Service(_) => "Service",
+            Self::EndpointSlice(_) => "EndpointSlice",
+            Self::Secret(_) => "Secret",
+        })
+    }
 }
 
 impl PartialEq for Object {
