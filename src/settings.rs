@@ -68,6 +68,7 @@ pub struct Settings {
         env = "TIDEGATE_WATCH_NAMESPACES",
         value_name = "A,B",
         value_delimiter = ',',
+        value_parser = namespace,
         help_heading = "Where objects come from"
     )]
     pub watch_namespaces: Vec<String>,
@@ -364,6 +365,17 @@ fn addresses(listen: &[Listen]) -> Vec<SocketAddr> {
     listen.iter().filter_map(at).collect()
 }
 
+/// An empty name would mean all namespaces to the API server.
+fn namespace(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if text.is_empty() || !text.bytes().all(plain) {
+        return Err("write the names of namespaces with commas between, such as shop,blog; \
+                    or leave the flag out for all"
+            .to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed: Option<SignedDuration> = text.parse().ok();
     let positive = parsed.and_then(|duration| Duration::try_from(duration).ok());
@@ -439,6 +451,8 @@ mod tests {
             (vec!["--drain-delay=-1s"], "such as 500ms, 30s or 1h30m"),
             (vec!["--http-listen", "8080"], "such as 0.0.0.0:8080"),
             (vec!["--default-certificate", "tls"], "is not NAMESPACE/NAME"),
+            (vec!["--watch-namespaces", "shop,"], "write the names of namespaces"),
+            (vec!["--watch-namespaces="], "write the names of namespaces"),
             (vec!["--debug-from", "here"], "write a network such as 10.0.0.0/8"),
             (vec!["--log-level", "a=b=c"], "write a level"),
         ];
