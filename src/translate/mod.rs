@@ -147,7 +147,9 @@ fn default_certificate_problem(options: &Options, loaded: Option<&LoadedSecret>)
     let key = options.default_certificate.as_ref()?;
     let consequence = "TLS is refused for Distributions without viewerCertificate and for unknown names";
     match loaded {
-        None => Some(format!("default certificate: Secret {key} not found; {consequence}")),
+        None => Some(format!(
+            "default certificate: Secret {key} of type kubernetes.io/tls not found; {consequence}"
+        )),
         Some(loaded) => {
             let problem = loaded.problem()?;
             let meanwhile = loaded.usable().map_or(consequence, |_| "its last good version is still shown");

@@ -71,7 +71,7 @@ fn report_secret(named: &NamedSecret, refused: &str, findings: &mut Vec<Finding>
             None => findings.push(Finding {
                 reason: Reason::SecretNotFound,
                 message: format!(
-                    "viewerCertificate.secretName: Secret {key} not found{} {refused}",
+                    "viewerCertificate.secretName: Secret {key} of type kubernetes.io/tls not found{} {refused}",
                     did_you_mean(lookup.nearest.as_deref())
                 ),
             }),
