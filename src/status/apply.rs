@@ -57,8 +57,9 @@ impl Failure {
             kube::Error::Api(status) => match status.code {
                 404 => Self::Gone,
                 409 => Self::Conflict,
-                401 | 403 => Self::Forbidden,
-                429 | 502..=504 => Self::Unavailable(status.message),
+                403 => Self::Forbidden,
+                // No role would help against 401: a token has expired and is renewed, or nobody knows it.
+                401 | 429 | 502..=504 => Self::Unavailable(status.message),
                 code => Self::Refused { code, message: status.message },
             },
             other => Self::Unavailable(other.to_string()),
@@ -86,5 +87,25 @@ pub(super) async fn apply(client: Client, write: &Write, limit: Duration) -> Res
     match timeout(limit, api.patch_status(&write.key.name, &parameters, &patch)).await {
         Ok(written) => written.map(drop).map_err(Failure::of),
         Err(_) => Err(Failure::Unavailable(format!("no answer within {} s", limit.as_secs()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn only_a_403_asks_for_a_rule() {
+        let answer = |code| {
+            let status = Status { code, message: "said".to_owned(), ..Status::default() };
+            Failure::of(kube::Error::Api(status.into())).to_string()
+        };
+        assert!(answer(403).contains("needs a rule"), "{}", answer(403));
+        for code in [401, 429, 503] {
+            assert_eq!(answer(code), "the API server does not take statuses now: said", "{code}");
+        }
+        assert!(answer(422).contains("takes no status of this object (422: said)"), "{}", answer(422));
     }
 }
