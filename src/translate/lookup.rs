@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, Deref};
 use std::sync::Arc;
 
-pub(super) use crate::nearest::nearest;
+use crate::nearest::nearest;
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Problems};
 

@@ -3,9 +3,10 @@
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 
 use super::inputs::Backend;
-use super::lookup::{Trouble, did_you_mean, nearest};
+use super::lookup::{Trouble, did_you_mean};
 use crate::api::PortReference;
 use crate::conditions::reasons::Reason;
+use crate::nearest::nearest;
 use crate::object::ObjectKey;
 
 /// What is wrong with a Service, as sentences that name it.
