@@ -95,15 +95,13 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The error with its causes, each said once: some messages name their cause in the middle, before the remedy.
+/// The error with its causes, as far as the last one: some messages name it themselves, before the remedy.
 fn sentence(error: &anyhow::Error) -> String {
-    let mut sentence = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if sentence.is_empty() {
-            sentence = cause;
-        } else if !sentence.contains(&cause) {
-            sentence = format!("{sentence}: {cause}");
-        }
+    let root = error.root_cause().to_string();
+    let mut sentence = error.to_string();
+    let mut causes = error.chain().skip(1);
+    while let Some(cause) = causes.next().filter(|_| !sentence.contains(&root)) {
+        sentence = format!("{sentence}: {cause}");
     }
     sentence
 }
@@ -119,6 +117,8 @@ mod tests {
         let cause = "permission denied";
         let named = anyhow!(cause).context(format!("cannot listen: {cause}; choose another port"));
         assert_eq!(sentence(&named), "cannot listen: permission denied; choose another port");
+        let between = anyhow!(cause).context("bind failed").context(format!("cannot listen: {cause}; retry"));
+        assert_eq!(sentence(&between), "cannot listen: permission denied; retry");
         let unnamed = anyhow!(cause).context("cannot listen");
         assert_eq!(sentence(&unnamed), "cannot listen: permission denied");
     }
