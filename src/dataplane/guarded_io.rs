@@ -1,7 +1,7 @@
 //! A stream that is watched: how much passed in each direction, and since when it takes nothing.
 //!
-//! It sits above TLS and below HTTP, on both sides of an exchange. It ends nothing itself but a stream that its
-//! owner has condemned; deadlines are the connection's business.
+//! It sits above TLS and below HTTP, on both sides of an exchange. It ends nothing itself: deadlines are the
+//! connection's business.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -18,6 +18,7 @@ pub(crate) struct Meter {
     read: Cell<u64>,
     written: Cell<u64>,
     write_blocked_since: Cell<Option<Instant>>,
+    unflushed: Cell<bool>,
 }
 
 impl Meter {
@@ -36,7 +37,13 @@ impl Meter {
         self.write_blocked_since.get()
     }
 
+    /// Whether nothing that somebody wanted to write is still on its way to the socket.
+    pub(crate) fn is_flushed(&self) -> bool {
+        !self.unflushed.get()
+    }
+
     fn note_write(&self, result: &Poll<io::Result<usize>>) {
+        self.unflushed.set(true);
         match result {
             Poll::Ready(Ok(written)) => {
                 self.written.set(self.written.get() + *written as u64);
@@ -112,7 +119,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_flush(cx);
+        if matches!(result, Poll::Ready(Ok(()))) {
+            this.meter.unflushed.set(false);
+        }
+        result
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

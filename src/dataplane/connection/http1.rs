@@ -88,17 +88,19 @@ where
     let mut idle_at = 0;
     let mut alarm = pin!(sleep_until(Instant::now() + viewer.worker.limits.request_head));
     poll_fn(|cx| {
-        // 1. HTTP goes on.
-        if let Poll::Ready(result) = http.poll_without_shutdown(cx) {
-            return Poll::Ready(result.map_or_else(End::Failed, |()| End::Finished));
+        // 1. HTTP goes on. hyper may be done before its last bytes are: it is polled until they are written.
+        match http.poll_without_shutdown(cx) {
+            Poll::Ready(Ok(())) if meter.is_flushed() => return Poll::Ready(End::Finished),
+            Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => {}
         }
         match viewer.phase() {
             Phase::Exchange => idle_at = meter.read(),
             Phase::New | Phase::Idle | Phase::Head => viewer.notice_head(meter, idle_at),
         }
-        // 2. The replica leaves; what is under way is finished, and its answer says so.
+        // 2. The replica leaves; what is under way is finished to its last byte, and its answer says so.
         is_draining = is_draining || draining.as_mut().poll(cx).is_ready();
-        if is_draining && viewer.phase() == Phase::Idle {
+        if is_draining && viewer.phase() == Phase::Idle && meter.is_flushed() {
             return Poll::Ready(End::Drained);
         }
         // 3. Somebody waits too long.

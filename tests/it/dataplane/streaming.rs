@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use tidegate::dataplane::Limits;
+use tidegate::drain::{Phase, Schedule};
 use tokio::io::AsyncWriteExt;
-use tokio::time::timeout;
+use tokio::net::TcpSocket;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::rig::{Plane, RawOrigin, Site, Viewer, field, soon};
 
@@ -135,4 +137,38 @@ async fn an_answer_before_the_bodys_end_reaches_a_viewer_that_still_sends() {
     viewer.send(vec![b'x'; 100_000]).await;
     let response = viewer.rest().await;
     assert!(response.starts_with("HTTP/1.1 404 "), "{response}");
+}
+
+const LONG: usize = 256 * 1024;
+
+/// Buffers that hold all of an answer of which the viewer's socket takes only a part.
+fn wide() -> Limits {
+    Limits { buffer_bytes: 4 * LONG, ..Limits::default() }
+}
+
+/// Has the origin answer `request` at once, and gives how much of the body a viewer sees that is slow to read.
+async fn seen_slowly(plane: &Plane, origin: &RawOrigin, request: &str) -> usize {
+    let socket = TcpSocket::new_v4().unwrap();
+    // Little is buffered outside of the proxy: by the viewer, and by the kernel for segments so short.
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket2::SockRef::from(&socket).set_tcp_mss(536).unwrap();
+    let mut viewer = Viewer::on(soon(socket.connect(plane.handle.http_addresses()[0])).await.unwrap());
+    viewer.send(request).await;
+    let mut connection = origin.accept().await;
+    connection.until("\r\n\r\n").await;
+    connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n")).await;
+    connection.send(vec![b'x'; LONG]).await;
+    sleep(Duration::from_millis(100)).await;
+    viewer.until("\r\n\r\n").await;
+    viewer.rest().await.len()
+}
+
+#[tokio::test]
+async fn a_drain_lets_a_slow_viewer_have_the_last_byte() {
+    let origin = RawOrigin::start().await;
+    let plane = Plane::of_one_worker(wide(), vec![Site::new("web", &[origin.address])]);
+    let start = Instant::now();
+    let deadline = start + Duration::from_secs(60);
+    plane.drain.advance(Phase::Draining(Schedule { start, spread: Duration::ZERO, deadline }));
+    assert_eq!(seen_slowly(&plane, &origin, GET).await, LONG);
 }
