@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -57,9 +58,18 @@ pub(crate) async fn open(worker: &Rc<Worker>, stream: TcpStream) -> Result<Origi
 }
 
 /// Drives a connection to its end, which is the end of HTTP after a 101, and hands the stream on.
-async fn drive(mut connection: Connection<Stream, ViewerBody>, end: oneshot::Sender<Upgraded<TcpStream>>) {
+async fn drive(
+    mut connection: Connection<Stream, ViewerBody>,
+    mut end: oneshot::Sender<Upgraded<TcpStream>>,
+) {
+    let ended = poll_fn(|cx| match end.poll_closed(cx) {
+        // Its exchange let it go. hyper would go on with the request body, and wait for a viewer that has its
+        // answer already or for an origin that takes nothing.
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => connection.poll_without_shutdown(cx).map(Result::ok),
+    });
     // An error was told to the exchange that it concerns; without one, an idle connection was closed.
-    if poll_fn(|cx| connection.poll_without_shutdown(cx)).await.is_err() {
+    if ended.await.is_none() {
         return;
     }
     let parts = connection.into_parts();

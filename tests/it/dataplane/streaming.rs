@@ -172,3 +172,11 @@ async fn a_drain_lets_a_slow_viewer_have_the_last_byte() {
     plane.drain.advance(Phase::Draining(Schedule { start, spread: Duration::ZERO, deadline }));
     assert_eq!(seen_slowly(&plane, &origin, GET).await, LONG);
 }
+
+#[tokio::test]
+async fn an_answer_before_the_bodys_end_reaches_a_slow_viewer_and_ends_the_exchange() {
+    let origin = RawOrigin::start().await;
+    let plane = Plane::of_one_worker(wide(), vec![Site::new("web", &[origin.address])]);
+    let post = "POST / HTTP/1.1\r\nHost: web.example\r\nContent-Length: 9\r\n\r\nhalf";
+    assert_eq!(seen_slowly(&plane, &origin, post).await, LONG);
+}
