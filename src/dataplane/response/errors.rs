@@ -44,7 +44,7 @@ impl Format {
     }
 }
 
-/// The answer for a reason, without a body where `text` may not carry one.
+/// The answer for a reason.
 pub(crate) fn error(reason: Reason, format: Format) -> Response<Bytes> {
     let status = reason.status();
     let (content_type, text) = match format {
