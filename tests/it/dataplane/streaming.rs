@@ -146,16 +146,21 @@ fn wide() -> Limits {
     Limits { buffer_bytes: 4 * LONG, ..Limits::default() }
 }
 
-/// Has the origin answer `request` at once, and gives how much of the body a viewer sees that is slow to read.
-async fn seen_slowly(plane: &Plane, origin: &RawOrigin, request: &str) -> usize {
+/// An exchange whose viewer has little buffered outside of the proxy: by itself, and by the kernel for segments
+/// so short.
+async fn narrow_exchange(plane: &Plane, origin: &RawOrigin, request: &str) -> (Viewer, Viewer) {
     let socket = TcpSocket::new_v4().unwrap();
-    // Little is buffered outside of the proxy: by the viewer, and by the kernel for segments so short.
     socket.set_recv_buffer_size(4096).unwrap();
     socket2::SockRef::from(&socket).set_tcp_mss(536).unwrap();
     let mut viewer = Viewer::on(soon(socket.connect(plane.handle.http_addresses()[0])).await.unwrap());
     viewer.send(request).await;
     let mut connection = origin.accept().await;
     connection.until("\r\n\r\n").await;
+    (viewer, connection)
+}
+
+/// Has the origin answer at once, and gives how much of the body a viewer sees that is slow to read.
+async fn seen_slowly((mut viewer, mut connection): (Viewer, Viewer)) -> usize {
     connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n")).await;
     connection.send(vec![b'x'; LONG]).await;
     sleep(Duration::from_millis(100)).await;
@@ -167,10 +172,11 @@ async fn seen_slowly(plane: &Plane, origin: &RawOrigin, request: &str) -> usize 
 async fn a_drain_lets_a_slow_viewer_have_the_last_byte() {
     let origin = RawOrigin::start().await;
     let plane = Plane::of_one_worker(wide(), vec![Site::new("web", &[origin.address])]);
+    let exchange = narrow_exchange(&plane, &origin, GET).await;
     let start = Instant::now();
     let deadline = start + Duration::from_secs(60);
     plane.drain.advance(Phase::Draining(Schedule { start, spread: Duration::ZERO, deadline }));
-    assert_eq!(seen_slowly(&plane, &origin, GET).await, LONG);
+    assert_eq!(seen_slowly(exchange).await, LONG);
 }
 
 #[tokio::test]
@@ -178,5 +184,5 @@ async fn an_answer_before_the_bodys_end_reaches_a_slow_viewer_and_ends_the_excha
     let origin = RawOrigin::start().await;
     let plane = Plane::of_one_worker(wide(), vec![Site::new("web", &[origin.address])]);
     let post = "POST / HTTP/1.1\r\nHost: web.example\r\nContent-Length: 9\r\n\r\nhalf";
-    assert_eq!(seen_slowly(&plane, &origin, post).await, LONG);
+    assert_eq!(seen_slowly(narrow_exchange(&plane, &origin, post).await).await, LONG);
 }
