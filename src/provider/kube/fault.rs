@@ -65,7 +65,7 @@ impl Fault {
 
     /// After a restart a real API server answers 403 and 404 until its RBAC and its CRDs have synced, so these
     /// count only when they last.
-    fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Forbidden | Self::Missing)
     }
 
@@ -117,6 +117,11 @@ impl Outage {
     /// Whether it lasts.
     pub(crate) fn lasts(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// How long it has lasted for its present reason.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        self.0.as_ref().map_or(Duration::ZERO, |failing| now.duration_since(failing.since))
     }
 
     /// Notes a failure; true where it must be told now: once for each reason, and for what may pass only after

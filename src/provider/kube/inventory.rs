@@ -43,14 +43,19 @@ impl Inventory {
         }
     }
 
-    /// Says that a watcher cannot see its kind. What it saw before stays; what it never saw counts as empty, so
-    /// that the other kinds go on. Without Distributions there is nothing to go on with.
+    /// Says that a watcher cannot see its kind. What it saw before stays.
     pub(crate) fn degrade(&mut self, kind: Kind, scope: &Scope, remedy: String) -> Effect {
         self.degraded.insert((kind, scope.clone()), remedy);
-        if kind != Kind::Distribution {
-            self.listed(kind, scope);
-        }
         Effect::SNAPSHOT
+    }
+
+    /// Waits no longer for a kind's first list: what was never seen counts as empty, so that the other kinds go
+    /// on. Without Distributions there is nothing to go on with.
+    pub(crate) fn give_up_first_list(&mut self, kind: Kind, scope: &Scope) -> Effect {
+        match kind {
+            Kind::Distribution => Effect::default(),
+            Kind::Service | Kind::EndpointSlice | Kind::Secret => self.listed(kind, scope),
+        }
     }
 
     /// Says that a watcher sees its kind again.

@@ -46,6 +46,11 @@ pub struct Limits {
     /// How long what may pass (403 and 404 after a restart of the API server) is not told of, and how long a
     /// watch must be quiet after an outage before it counts as recovered.
     pub patience: Duration,
+    /// How long a kind that was never listed may be refused (403, 404) before it counts as empty; the first
+    /// refusal after that decides. Longer than `patience`, since the two mistakes differ: an outage later on
+    /// leaves the objects that were seen, while a first list that is given up makes a new replica ready that
+    /// answers 503 for everything, though the RBAC rules installed beside it may only be on their way.
+    pub first_patience: Duration,
 }
 
 impl Default for Limits {
@@ -55,6 +60,7 @@ impl Default for Limits {
             list: Duration::from_secs(60),
             relist: Duration::from_secs(30 * 60),
             patience: Duration::from_secs(5),
+            first_patience: Duration::from_secs(30),
         }
     }
 }

@@ -125,13 +125,20 @@ impl Watch {
 
     fn failed<K: Watched>(&mut self, fault: &Fault) {
         self.task.metrics.watch_error(K::KIND.as_str(), fault.reason());
-        if !self.outage.failed(fault, Instant::now(), self.task.limits.patience) {
-            return;
+        let (now, limits) = (Instant::now(), self.task.limits);
+        if self.outage.failed(fault, now, limits.patience) {
+            self.tell::<K>(fault);
         }
+        if fault.may_pass() && self.outage.age(now) >= limits.first_patience {
+            self.task.shared.update(|inventory| inventory.give_up_first_list(K::KIND, &self.task.scope));
+        }
+    }
+
+    fn tell<K: Watched>(&self, fault: &Fault) {
         let sentence = fault.sentence::<K>(&self.task.scope);
         let (kind, reason) = (K::KIND.as_str(), fault.reason());
         tracing::warn!(event = "watch.error", kind, scope = %self.task.scope, reason, "{sentence}");
-        if matches!(fault, Fault::Forbidden | Fault::Missing) {
+        if fault.may_pass() {
             self.task.shared.update(|inventory| inventory.degrade(K::KIND, &self.task.scope, sentence));
         }
     }

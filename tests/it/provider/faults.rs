@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tidegate::provider::Provider;
+use tidegate::provider::kube::{Limits, Settings};
 use tidegate::snapshot::Kind;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::stub::Stub;
 use super::{LIMIT, distribution, key, service, settings, snapshot, start};
@@ -47,6 +48,34 @@ async fn a_forbidden_kind_degrades_alone_and_recovers() {
     assert!(remedy.contains(r#"resources ["secrets"], verbs [get, list, watch]"#), "{remedy}");
     stub.permit("secrets");
     snapshot(&provider, |it| it.problems.degraded.is_empty()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_list_that_is_refused_for_a_while_is_waited_for() {
+    let stub = Stub::default();
+    stub.put("services", service("app"));
+    stub.forbid("services");
+    let settings = Settings { limits: Limits::default(), ..settings() };
+    let (provider, _guard) = start(&stub, &settings);
+    sleep(settings.limits.first_patience - Duration::from_secs(1)).await;
+    assert!(provider.snapshot().is_none(), "a replica would be ready with a table of nothing");
+    stub.permit("services");
+    let mut changes = provider.changes();
+    changes.wait_for(|_| provider.snapshot().is_some()).await.expect("the provider lives");
+    let first = provider.snapshot().expect("it was there");
+    assert_eq!(first.services.len(), 1, "the first snapshot has them already");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_list_that_stays_refused_is_given_up() {
+    let stub = Stub::default();
+    stub.forbid("services");
+    let settings = Settings { limits: Limits::default(), ..settings() };
+    let (provider, _guard) = start(&stub, &settings);
+    // Refusals come ever more rarely, so the one that decides may come late.
+    sleep(settings.limits.first_patience * 4).await;
+    let without = provider.snapshot().expect("the other kinds go on");
+    assert!(without.problems.degraded.contains_key(&Kind::Service));
 }
 
 #[tokio::test]

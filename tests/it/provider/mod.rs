@@ -24,7 +24,11 @@ pub(crate) fn settings() -> Settings {
     Settings {
         class: Class { name: "tidegate".to_owned(), default: true },
         namespaces: Vec::new(),
-        limits: Limits { patience: Duration::from_millis(300), ..Limits::default() },
+        limits: Limits {
+            patience: Duration::from_millis(300),
+            first_patience: Duration::from_millis(300),
+            ..Limits::default()
+        },
     }
 }
 
