@@ -107,9 +107,9 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A field that is not served, where what carries it is served as if the field were absent.
-    pub(crate) fn served_without(field: &str) -> Self {
-        let message = format!("{field} is not served by this version; requests are served without it.");
+    /// A field that is not served, where what carries it is; the clause `meanwhile` says how.
+    pub(crate) fn not_served(field: &str, meanwhile: &str) -> Self {
+        let message = format!("{field} is not served by this version; {meanwhile}.");
         Self { reason: Reason::UnsupportedValue, message }
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn judge(inputs: &Inputs, findings: &mut Vec<Finding>) -> Acceptance 
                 let message = format!("{field} is not served by this version. All requests get 503.");
                 Finding { reason: Reason::UnsupportedValue, message }
             }
-            Effect::ServedWithout => Finding::served_without(&field),
+            Effect::Served(meanwhile) => Finding::not_served(&field, meanwhile),
         });
     }
     acceptance

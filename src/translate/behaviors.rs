@@ -78,7 +78,7 @@ impl Pass<'_> {
                     let message = format!("{field} is not served by this version. {refused}");
                     Finding { reason: Reason::UnsupportedValue, message }
                 }
-                Effect::ServedWithout => Finding::served_without(&field),
+                Effect::Served(meanwhile) => Finding::not_served(&field, meanwhile),
             });
         }
         served

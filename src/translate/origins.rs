@@ -116,7 +116,7 @@ impl Pass<'_> {
                     let problem = format!("{field} is not served by this version.");
                     served = Err(self.report(Reason::UnsupportedValue, &problem, findings));
                 }
-                Effect::ServedWithout => findings.push(Finding::served_without(&field)),
+                Effect::Served(meanwhile) => findings.push(Finding::not_served(&field, meanwhile)),
             }
         }
         served

@@ -27,9 +27,12 @@ pub(super) struct Unserved {
 pub(super) enum Effect {
     /// It is not served at all.
     Withheld,
-    /// It is served as if the field were absent.
-    ServedWithout,
+    /// It is served, and this clause says how.
+    Served(&'static str),
 }
+
+/// Served as if the field were absent.
+const SERVED_WITHOUT: Effect = Effect::Served("requests are served without it");
 
 /// Of the fields that concern a whole Distribution.
 pub(super) fn of_distribution(spec: &DistributionSpec, namespace: &str) -> Vec<Unserved> {
@@ -69,9 +72,9 @@ fn of_certificate(certificate: &ViewerCertificate, namespace: &str, found: &mut 
         additional_secret_names,
         minimum_protocol_version,
     } = certificate;
-    // Without its certificate TLS is refused.
     let foreign = secret_namespace.as_ref().is_some_and(|named| named != namespace);
-    found.served_without("viewerCertificate.secretNamespace", foreign);
+    let without_tls = Effect::Served("TLS is refused for its aliases");
+    found.push("viewerCertificate.secretNamespace", foreign, without_tls);
     found.served_without("viewerCertificate.additionalSecretNames", !additional_secret_names.is_empty());
     found.withheld("viewerCertificate.minimumProtocolVersion", minimum_protocol_version != "TLSv1.2_2021");
 }
@@ -168,16 +171,16 @@ struct Found(Vec<Unserved>);
 
 impl Found {
     fn withheld(&mut self, field: impl Into<String>, set: bool) {
-        self.push(field.into(), set, Effect::Withheld);
+        self.push(field, set, Effect::Withheld);
     }
 
     fn served_without(&mut self, field: impl Into<String>, set: bool) {
-        self.push(field.into(), set, Effect::ServedWithout);
+        self.push(field, set, SERVED_WITHOUT);
     }
 
-    fn push(&mut self, field: String, set: bool, effect: Effect) {
+    fn push(&mut self, field: impl Into<String>, set: bool, effect: Effect) {
         if set {
-            self.0.push(Unserved { field, effect });
+            self.0.push(Unserved { field: field.into(), effect });
         }
     }
 }
@@ -228,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_field_that_is_set_and_not_served_is_found() {
-        use Effect::{ServedWithout, Withheld};
+        use Effect::Withheld;
         let certificate = |patch: Value| {
             let mut certificate = json!({"secretName": "tls"});
             lay_over(&mut certificate, &patch);
@@ -238,22 +241,22 @@ mod tests {
         let rebalance = json!({"maxImbalancePercent": 20, "closesPerSecond": 1});
         let rows = [
             (json!({"viewerMtls": {"mode": "optional", "caSecretName": "ca"}}), "viewerMtls", Withheld),
-            (json!({"delegateAliasesTo": ["*"]}), "delegateAliasesTo", ServedWithout),
-            (json!({"originGroups": [{"id": "g", "members": ["app"]}]}), "originGroups", ServedWithout),
+            (json!({"delegateAliasesTo": ["*"]}), "delegateAliasesTo", SERVED_WITHOUT),
+            (json!({"originGroups": [{"id": "g", "members": ["app"]}]}), "originGroups", SERVED_WITHOUT),
             (
                 json!({"customErrorResponses": [{"errorCode": 404, "responsePagePath": "/404", "responseCode": 404}]}),
                 "customErrorResponses",
-                ServedWithout,
+                SERVED_WITHOUT,
             ),
             (
                 certificate(json!({"secretNamespace": "bank"})),
                 "viewerCertificate.secretNamespace",
-                ServedWithout,
+                Effect::Served("TLS is refused for its aliases"),
             ),
             (
                 certificate(json!({"additionalSecretNames": ["b"]})),
                 "viewerCertificate.additionalSecretNames",
-                ServedWithout,
+                SERVED_WITHOUT,
             ),
             (
                 certificate(json!({"minimumProtocolVersion": "TLSv1.3_2025"})),
@@ -267,9 +270,9 @@ mod tests {
             (origin(json!({"httpVersion": "http2"})), "httpVersion", Withheld),
             (origin(json!({"originTls": {"insecureSkipVerify": true}})), "originTls", Withheld),
             (origin(json!({"maxConnectionsPerEndpoint": 1})), "maxConnectionsPerEndpoint", Withheld),
-            (origin(json!({"httpsPort": 443})), "httpsPort", ServedWithout),
-            (origin(json!({"loadBalancing": {"algorithm": "round-robin"}})), "loadBalancing", ServedWithout),
-            (origin(json!({"outlierDetection": {"statusCodes": [500]}})), "outlierDetection", ServedWithout),
+            (origin(json!({"httpsPort": 443})), "httpsPort", SERVED_WITHOUT),
+            (origin(json!({"loadBalancing": {"algorithm": "round-robin"}})), "loadBalancing", SERVED_WITHOUT),
+            (origin(json!({"outlierDetection": {"statusCodes": [500]}})), "outlierDetection", SERVED_WITHOUT),
             (behavior(json!({"sourceRanges": {"allow": ["10.0.0.0/8"]}})), "sourceRanges", Withheld),
             (behavior(json!({"maxRequestBodyBytes": 1})), "maxRequestBodyBytes", Withheld),
             (
@@ -277,7 +280,7 @@ mod tests {
                 "responseHeadersPolicy",
                 Withheld,
             ),
-            (behavior(json!({"compress": true})), "compress", ServedWithout),
+            (behavior(json!({"compress": true})), "compress", SERVED_WITHOUT),
             (
                 behavior(json!({"webSocket": {"allowedOrigins": ["https://a"]}})),
                 "webSocket.allowedOrigins",
@@ -288,19 +291,19 @@ mod tests {
             (
                 behavior(json!({"webSocket": {"maxDurationJitterPercent": 5}})),
                 "webSocket.maxDurationJitterPercent",
-                ServedWithout,
+                SERVED_WITHOUT,
             ),
             (
                 behavior(json!({"webSocket": {"pingInterval": "30s"}})),
                 "webSocket.pingInterval",
-                ServedWithout,
+                SERVED_WITHOUT,
             ),
             (
                 behavior(json!({"webSocket": {"onOriginTerminating": "drain"}})),
                 "webSocket.onOriginTerminating",
-                ServedWithout,
+                SERVED_WITHOUT,
             ),
-            (behavior(json!({"webSocket": {"rebalance": rebalance}})), "webSocket.rebalance", ServedWithout),
+            (behavior(json!({"webSocket": {"rebalance": rebalance}})), "webSocket.rebalance", SERVED_WITHOUT),
         ];
         for (patch, field, effect) in rows {
             assert_eq!(unserved(&patch), [(field.to_owned(), effect)], "{patch}");
