@@ -54,12 +54,14 @@ pub enum Voice {
     Silent,
 }
 
-/// Judges each round, and again when a certificate comes near its end, until `rounds` closes.
+/// Judges each round, and again when a certificate comes near its end by the calendar of `clock`, until `rounds`
+/// closes.
 pub async fn follow(
     mut rounds: watch::Receiver<Option<Found>>,
     judgements: watch::Sender<Option<Judgements>>,
     metrics: Metrics,
     voice: Voice,
+    clock: impl Fn() -> Timestamp,
 ) {
     let told = judgements.subscribe();
     metrics.objects(move || told.borrow().as_ref().map(objects).unwrap_or_default());
@@ -69,7 +71,7 @@ pub async fn follow(
             let next = {
                 let (last, none) = (judgements.borrow(), BTreeMap::new());
                 let before = last.as_ref().map_or(&none, |last| &last.distributions);
-                let next = judge(found, before, Timestamp::now());
+                let next = judge(found, before, clock());
                 if voice == Voice::Tells {
                     tell(before, &next.distributions);
                 }
@@ -77,7 +79,7 @@ pub async fn follow(
             };
             judgements.send_replace(Some(next));
         }
-        let look_again = until_next_look(&judgements.borrow(), Timestamp::now());
+        let look_again = until_next_look(&judgements.borrow(), clock());
         tokio::select! {
             changed = rounds.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(look_again) => {}
@@ -160,5 +162,63 @@ fn is_in_snapshot(snapshot: &Snapshot, kind: Kind, key: &ObjectKey) -> bool {
         Kind::Service => snapshot.services.contains_key(key),
         Kind::EndpointSlice => snapshot.endpoint_slices.contains_key(key),
         Kind::Secret => snapshot.secrets.contains_key(key),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::conditions::facts::{CertificateFact, Served};
+    use crate::telemetry::metrics::Build;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// A round with one Distribution, whose certificate is valid for ten hours from `start`.
+    fn round(start: Timestamp) -> Found {
+        let certificate = CertificateFact {
+            secret: ObjectKey::new("shop", "web-tls"),
+            not_before: start,
+            not_after: start + SignedDuration::from_hours(10),
+        };
+        let facts = DistributionFacts {
+            uid: None,
+            generation: 1,
+            enabled: true,
+            served: Served::Yes,
+            aliases: Vec::new(),
+            origins: Vec::new(),
+            certificate: Some(certificate),
+            findings: Vec::new(),
+        };
+        let facts = Facts([(ObjectKey::new("shop", "web"), Arc::new(facts))].into());
+        Found { table: RoutingTable::default(), facts: Arc::new(facts), snapshot: Arc::default() }
+    }
+
+    fn of_certificates(judgements: &Judgements) -> Vec<String> {
+        let all = judgements.distributions.values().flat_map(|judged| &judged.status.conditions);
+        let valid = all.filter(|condition| condition.type_ == "CertificateValid");
+        valid.map(|condition| format!("{} {}", condition.status, condition.reason)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_is_judged_again_when_its_time_comes_and_not_before() {
+        let (began, start) = (Instant::now(), "2026-06-01T00:00:00Z".parse::<Timestamp>().unwrap());
+        let clock = move || start + began.elapsed();
+        let (rounds, found) = watch::channel(Some(round(start)));
+        let (judged, mut judgements) = watch::channel(None);
+        let metrics = Metrics::new(Build { version: "0", commit: "0" });
+        tokio::spawn(follow(found, judged, metrics, Voice::Silent, clock));
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            judgements.changed().await.unwrap();
+            let hours = began.elapsed().as_secs() / HOUR.as_secs();
+            told.push((hours, of_certificates(judgements.borrow().as_ref().unwrap()).concat()));
+        }
+        let expected = [(0, "True CertificateValid"), (8, "True ExpiringSoon"), (10, "False Expired")];
+        assert_eq!(told, expected.map(|(hours, said)| (hours, said.to_owned())));
+        drop(rounds);
     }
 }

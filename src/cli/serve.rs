@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::error::ErrorKind;
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::{oneshot, watch};
@@ -155,7 +156,10 @@ async fn start_control(
     let (found, seen) = watch::channel(None);
     tasks.spawn("handing on rounds", hand_on(finished.clone(), plane.clone(), found));
     let (judged, judgements) = watch::channel(None);
-    tasks.spawn("judging Distributions", admin::follow(seen, judged, metrics.clone(), source.voice()));
+    tasks.spawn(
+        "judging Distributions",
+        admin::follow(seen, judged, metrics.clone(), source.voice(), Timestamp::now),
+    );
     source.write_status(finished, metrics, tasks);
     let sources = Sources {
         metrics: metrics.clone(),

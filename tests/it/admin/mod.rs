@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate::admin::{self, Found, Sources, Voice};
 use tidegate::conditions::facts::Facts;
@@ -48,7 +49,7 @@ impl Server {
         let debug_from = vec![debug_from.parse().unwrap()];
         let sources = Sources { metrics: metrics.clone(), judgements: judgements.clone(), drain, debug_from };
         let _tasks = [
-            tokio::spawn(admin::follow(found, judged, metrics, Voice::Silent)),
+            tokio::spawn(admin::follow(found, judged, metrics, Voice::Silent, Timestamp::now)),
             tokio::spawn(admin::serve(listener, sources, CancellationToken::new())),
         ]
         .map(AbortOnDropHandle::new);
