@@ -57,6 +57,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Distribution, Self::Service, Self::EndpointSlice, Self::Secret];
+
     /// The kind's name as Kubernetes writes it.
     pub fn as_str(self) -> &'static str {
         match self {

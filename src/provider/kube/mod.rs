@@ -90,9 +90,8 @@ impl KubeProvider {
         cancel: &CancellationToken,
     ) -> (Self, Watchers) {
         let scopes = Scope::of(&settings.namespaces);
-        let kinds = [Kind::Distribution, Kind::Service, Kind::EndpointSlice, Kind::Secret];
         let watchers = |kind| scopes.iter().map(move |scope| (kind, scope.clone()));
-        let unlisted: BTreeSet<_> = kinds.into_iter().flat_map(watchers).collect();
+        let unlisted: BTreeSet<_> = Kind::ALL.into_iter().flat_map(watchers).collect();
         let shared = Arc::new(Shared::new(unlisted));
         let mut tasks = JoinSet::new();
         for scope in scopes {

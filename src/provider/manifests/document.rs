@@ -109,12 +109,6 @@ fn document(node: &Node) -> Document {
 
 /// The kind of a document, if it is one of ours in the version that we read.
 fn kind(node: &Node) -> Result<Kind, Flaw> {
-    const KINDS: [(Kind, &str); 4] = [
-        (Kind::Distribution, "tidegate.io/v1alpha1"),
-        (Kind::Service, "v1"),
-        (Kind::EndpointSlice, "discovery.k8s.io/v1"),
-        (Kind::Secret, "v1"),
-    ];
     let flaw = |field: &str, message: String| Flaw {
         position: node.locate(field),
         field: field.to_owned(),
@@ -126,20 +120,30 @@ fn kind(node: &Node) -> Result<Kind, Flaw> {
     let Some(name) = node.field("kind").and_then(Node::text) else {
         return Err(flaw("kind", "`kind` is required here".to_owned()));
     };
-    let names = KINDS.iter().map(|(kind, _)| kind.as_str());
-    let Some((kind, version)) = KINDS.iter().find(|(kind, _)| kind.as_str() == name) else {
-        let remedy = match nearest(name, names.clone()) {
+    let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.as_str() == name) else {
+        let names = Kind::ALL.map(Kind::as_str);
+        let remedy = match nearest(name, names.into_iter()) {
             Some(candidate) => format!("did you mean `{candidate}`?"),
-            None => format!("a folder may hold {}", names.collect::<Vec<_>>().join(", ")),
+            None => format!("a folder may hold {}", names.join(", ")),
         };
         return Err(flaw("kind", format!("unknown kind `{name}`; {remedy}")));
     };
+    let version = version_of(kind);
     match node.field("apiVersion").and_then(Node::text) {
-        Some(written) if written == *version => Ok(*kind),
+        Some(written) if written == version => Ok(kind),
         Some(written) => {
             Err(flaw("apiVersion", format!("unknown version `{written}` of {name}; write `{version}`")))
         }
         None => Err(flaw("apiVersion", format!("`apiVersion` is required here; write `{version}`"))),
+    }
+}
+
+/// The `apiVersion` of a kind, in the version that we read.
+fn version_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Distribution => "tidegate.io/v1alpha1",
+        Kind::Service | Kind::Secret => "v1",
+        Kind::EndpointSlice => "discovery.k8s.io/v1",
     }
 }
 

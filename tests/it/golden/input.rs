@@ -63,8 +63,7 @@ fn apply(setting: Setting, case: &mut Case, snapshot: &mut Snapshot) {
         .degraded
         .into_iter()
         .map(|(kind, sentence)| {
-            let kinds = [Kind::Distribution, Kind::Service, Kind::EndpointSlice, Kind::Secret];
-            (kinds.into_iter().find(|known| known.as_str() == kind).unwrap(), sentence)
+            (Kind::ALL.into_iter().find(|known| known.as_str() == kind).unwrap(), sentence)
         })
         .collect();
 }
