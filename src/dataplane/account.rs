@@ -24,9 +24,6 @@ use crate::telemetry::metrics::Metrics;
 /// The label of the metric.
 const PROTOCOL: &str = "h1";
 
-/// What the log says for a viewer that went away before there was an answer.
-const VIEWER_GONE: u16 = 499;
-
 /// What is known of one exchange.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
@@ -93,16 +90,22 @@ impl Record {
 
     /// Tells the metrics and the access log.
     pub(crate) fn tell(&self, metrics: &Metrics, access_log: &AccessLog) {
-        let status = self.status.unwrap_or(StatusCode::REQUEST_TIMEOUT);
         match &self.matched {
-            Some((distribution, _)) => distribution.metrics.request(status, PROTOCOL, self.duration),
-            None => metrics.unmatched().request(status, PROTOCOL, self.duration),
+            Some((distribution, _)) => {
+                distribution.metrics.request(self.told_status(), PROTOCOL, self.duration)
+            }
+            None => metrics.unmatched().request(self.told_status(), PROTOCOL, self.duration),
         }
         let origin = self.matched.as_ref().and_then(|(distribution, at)| distribution.origin(*at));
         if let (Some(origin), Some(_), Some(first_byte)) = (origin, self.origin_status, self.first_byte) {
             origin.metrics.answered(first_byte);
         }
         access_log.write(&self.line());
+    }
+
+    /// The status for log and metric.
+    fn told_status(&self) -> StatusCode {
+        self.status.unwrap_or_else(viewer_gone)
     }
 
     /// The record as a line of the access log.
@@ -124,7 +127,7 @@ impl Record {
             method: self.method.as_ref().map(Method::as_str),
             path: self.path.as_deref(),
             protocol: Some(if self.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" }),
-            status: Some(self.status.map_or(VIEWER_GONE, |status| status.as_u16())),
+            status: Some(self.told_status().as_u16()),
             reason: self.reason,
             namespace: key.map(|key| key.namespace.as_str()),
             distribution: key.map(|key| key.name.as_str()),
@@ -144,6 +147,11 @@ impl Record {
             ..Line::default()
         }
     }
+}
+
+/// What log and metric say of a viewer that went away before there was an answer: no status of HTTP says that.
+fn viewer_gone() -> StatusCode {
+    StatusCode::from_u16(499).expect("it has three digits")
 }
 
 fn text(value: Option<&HeaderValue>) -> Option<&str> {

@@ -62,6 +62,7 @@ pub(crate) async fn serve(viewer: Rc<Viewer>, request: Request<Incoming>) -> Out
     let asked = Asked {
         format: Format::preferred(&head.headers),
         upgrade: head.headers.contains_key(UPGRADE),
+        handshake: false,
         body: body.clone(),
     };
     let mut exchange = Exchange { viewer, account, asked };
@@ -72,11 +73,13 @@ pub(crate) async fn serve(viewer: Rc<Viewer>, request: Request<Incoming>) -> Out
     }
 }
 
-/// What an answer of ours depends on, read before the head is taken apart.
+/// What an answer of ours depends on, kept while the head is taken apart.
 struct Asked {
     format: Format,
     /// Whether the viewer asked to upgrade: if it did not get it, its connection is not used again.
     upgrade: bool,
+    /// Whether it asked for a WebSocket, as RFC 6455 wants it asked.
+    handshake: bool,
     body: ViewerBody,
 }
 
@@ -121,6 +124,7 @@ impl Exchange {
         };
         self.account.record.host = Some(authority.host.clone());
         let handshake = handshake::check_request(&head.method, head.version, &head.headers)?;
+        self.asked.handshake = handshake.is_some();
         let kind = if handshake.is_some() { RequestKind::WebSocket } else { RequestKind::Http };
         let (matched, outcome) = self.decide(&head, &authority, &target, kind);
         let target = match outcome {
@@ -266,7 +270,7 @@ impl Exchange {
     /// An error of ours.
     fn refuse(mut self, reason: Reason) -> Outcome {
         self.account.refused(reason);
-        if self.asked.upgrade
+        if self.asked.handshake
             && let Some((distribution, _)) = &self.account.record.matched
         {
             distribution.metrics.web_socket_handshake_failed(reason.as_str());

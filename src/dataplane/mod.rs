@@ -102,7 +102,7 @@ struct Publisher {
 /// Opens the listeners and starts the workers; they serve an empty table until one is published.
 ///
 /// # Errors
-/// [`StartError`], after which nothing is left running.
+/// [`StartError`]; workers that had started end with the process.
 pub fn start(
     config: &Config,
     drain: &Drain,
