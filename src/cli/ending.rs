@@ -10,7 +10,7 @@ use super::End;
 use super::signals::Signals;
 use crate::dataplane::WorkerLost;
 use crate::drain::{Controller, Phase, Schedule};
-use crate::settings::Settings;
+use crate::settings::{Ending, Settings};
 use crate::telemetry::metrics::Metrics;
 
 /// How long workers have to close what is cut.
@@ -52,7 +52,7 @@ pub(super) async fn drain(
 
 /// Goes through the phases in their time, until the deadline.
 async fn pace(controller: &Controller, settings: &Settings) {
-    let Settings { drain_delay, drain_timeout, websocket_drain_spread, .. } = settings;
+    let Ending { drain_delay, drain_timeout, websocket_drain_spread } = &settings.ending;
     controller.advance(Phase::Leaving);
     sleep(*drain_delay).await;
     let start = Instant::now();

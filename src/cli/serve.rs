@@ -61,15 +61,15 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<End> {
     if let Some(contradiction) = settings.contradiction() {
         return Err(clap::Error::raw(ErrorKind::ArgumentConflict, format!("{contradiction}\n")).into());
     }
-    let format = settings.log_format.unwrap_or_else(log::Format::for_stderr);
-    log::start(format, log::parse_filter(&settings.log_level).context("--log-level")?);
+    let format = settings.process.log_format.unwrap_or_else(log::Format::for_stderr);
+    log::start(format, log::parse_filter(&settings.process.log_level).context("--log-level")?);
     serve(settings, |_| {})
 }
 
 /// Serves until a signal; `on_ready` is called once, when the first table is in force.
 pub(super) fn serve(settings: &Settings, on_ready: impl FnOnce(&Addresses)) -> anyhow::Result<End> {
     let metrics = Metrics::new(BUILD);
-    let (access_log, writer) = access_log::start(settings.access_log, io::stdout(), metrics.clone())
+    let (access_log, writer) = access_log::start(settings.process.access_log, io::stdout(), metrics.clone())
         .context("the access log's thread does not start")?;
     let control = Builder::new_current_thread().enable_all().build().context("the runtime does not start")?;
     let end = control.block_on(serve_and_drain(settings, &metrics, &access_log, on_ready));
@@ -109,17 +109,18 @@ async fn serve_and_drain(
 }
 
 fn plane_config(settings: &Settings) -> dataplane::Config {
+    let viewers = &settings.viewers;
     dataplane::Config {
-        http: settings.http_listen(),
-        https: settings.https_listen(),
-        workers: settings.workers(),
+        http: viewers.http_listen(),
+        https: viewers.https_listen(),
+        workers: settings.process.workers(),
         limits: Limits {
-            tls_handshake: settings.tls_handshake_timeout,
-            request_head: settings.viewer_header_timeout,
-            viewer_idle: settings.viewer_idle_timeout,
+            tls_handshake: viewers.tls_handshake_timeout,
+            request_head: viewers.viewer_header_timeout,
+            viewer_idle: viewers.viewer_idle_timeout,
             ..Limits::default()
         },
-        https_redirect_port: settings.https_redirect_port,
+        https_redirect_port: viewers.https_redirect_port,
     }
 }
 
@@ -137,7 +138,7 @@ async fn start_control(
     metrics: &Metrics,
     tasks: &mut Tasks,
 ) -> anyhow::Result<Started> {
-    let listener = bind_admin(settings.admin_listen).await?;
+    let listener = bind_admin(settings.process.admin_listen).await?;
     let addresses = Addresses {
         http: plane.http_addresses().to_vec(),
         https: plane.https_addresses().to_vec(),
@@ -165,7 +166,7 @@ async fn start_control(
         metrics: metrics.clone(),
         judgements: judgements.clone(),
         drain: drain.clone(),
-        debug_from: settings.debug_from.clone(),
+        debug_from: settings.process.debug_from.clone(),
     };
     tasks.spawn("the admin server", admin::serve(listener, sources, CancellationToken::new()));
     addresses.tell();

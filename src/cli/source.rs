@@ -32,12 +32,13 @@ impl Source {
         metrics: &Metrics,
         tasks: &mut Tasks,
     ) -> anyhow::Result<Self> {
-        let class = Class { name: settings.class_name.clone(), default: settings.default_class };
-        if !settings.manifests.is_empty() {
-            return Ok(Self::Files(Arc::new(Manifests::open(settings.manifests.clone(), class)?)));
+        let objects = &settings.objects;
+        let class = Class { name: objects.class_name.clone(), default: objects.default_class };
+        if !objects.manifests.is_empty() {
+            return Ok(Self::Files(Arc::new(Manifests::open(objects.manifests.clone(), class)?)));
         }
-        let client = kube::connect(settings.kubeconfig.as_deref()).await?;
-        let namespaces = settings.watch_namespaces.clone();
+        let client = kube::connect(objects.kubeconfig.as_deref()).await?;
+        let namespaces = objects.watch_namespaces.clone();
         let watched = kube::Settings { class, namespaces, limits: kube::Limits::default() };
         let (provider, watchers) = KubeProvider::start(&client, &watched, metrics, &CancellationToken::new());
         tasks.spawn_fallible("watching the API server", watchers.run());
@@ -58,7 +59,7 @@ impl Source {
             Self::Files(_) => EndpointAddresses::Standalone,
             Self::Cluster { .. } => EndpointAddresses::Cluster,
         };
-        Options { default_certificate: settings.default_certificate.clone(), endpoint_addresses }
+        Options { default_certificate: settings.viewers.default_certificate.clone(), endpoint_addresses }
     }
 
     /// Who logs what becomes of Distributions.

@@ -95,7 +95,7 @@ fn the_pod_ends_after_its_drain() -> anyhow::Result<()> {
         render(&["drain.delaySeconds=20", "drain.timeoutSeconds=100", "drain.websocketSpreadSeconds=95"])?;
     assert_eq!(pod(&objects)?["terminationGracePeriodSeconds"], 130);
     let settings = Settings::from_flags(arguments(&objects)?.into_iter().skip(1))?;
-    assert_eq!((settings.drain_delay.as_secs(), settings.drain_timeout.as_secs()), (20, 100));
+    assert_eq!((settings.ending.drain_delay.as_secs(), settings.ending.drain_timeout.as_secs()), (20, 100));
     Ok(())
 }
 

@@ -62,7 +62,7 @@ fn serve_demo(dir: Option<&Path>) -> anyhow::Result<End> {
     let origins = Origins::start(&["blue", "green"]).context("the demo's origin did not start")?;
     let folder = Folder::write(dir, origins.instances())?;
     let settings = Settings::from_flags(flags(folder.path(), &addresses))?;
-    log::start(Format::for_stderr(), log::parse_filter(&settings.log_level)?);
+    log::start(Format::for_stderr(), log::parse_filter(&settings.process.log_level)?);
     let text = guide::text(&guide::program(), folder.path(), addresses.https);
     serve::serve(&settings, |_| {
         if let Err(error) = io::stdout().lock().write_all(text.as_bytes()) {
@@ -119,7 +119,7 @@ mod tests {
         let addresses = Addresses::free().expect("ports");
         let settings = Settings::from_flags(flags(Path::new("/tmp/demo"), &addresses)).expect("settings");
         assert_eq!(settings.contradiction(), None);
-        assert_eq!(settings.https_redirect_port, addresses.https.port());
-        assert_eq!(settings.manifests, [Path::new("/tmp/demo")]);
+        assert_eq!(settings.viewers.https_redirect_port, addresses.https.port());
+        assert_eq!(settings.objects.manifests, [Path::new("/tmp/demo")]);
     }
 }

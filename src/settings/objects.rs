@@ -1,0 +1,56 @@
+//! Which objects are served, and from where.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+/// Where objects come from.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Where objects come from")]
+pub struct Objects {
+    /// Serve the YAML under PATH (a file or a directory) instead of a cluster, and reload it when it changes
+    ///
+    /// May be given several times. The same kinds as in a cluster: Distribution, Service, EndpointSlice, Secret.
+    #[arg(long, env = "TIDEGATE_MANIFESTS", value_name = "PATH")]
+    pub manifests: Vec<PathBuf>,
+
+    /// Which API server to watch; without this flag the pod's own, else the usual kubeconfig
+    #[arg(long, env = "TIDEGATE_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Serve Distributions whose `spec.className` is NAME
+    #[arg(long, env = "TIDEGATE_CLASS_NAME", value_name = "NAME", default_value = "tidegate")]
+    pub class_name: String,
+
+    /// Also serve Distributions that name no class; say false for a second installation
+    #[arg(
+        long,
+        env = "TIDEGATE_DEFAULT_CLASS",
+        value_name = "true|false",
+        default_value_t = true,
+        action = ArgAction::Set,
+        hide_possible_values = true
+    )]
+    pub default_class: bool,
+
+    /// Watch only these namespaces; all without this flag
+    #[arg(
+        long,
+        env = "TIDEGATE_WATCH_NAMESPACES",
+        value_name = "A,B",
+        value_delimiter = ',',
+        value_parser = namespace
+    )]
+    pub watch_namespaces: Vec<String>,
+}
+
+/// An empty name would mean all namespaces to the API server.
+fn namespace(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if text.is_empty() || !text.bytes().all(plain) {
+        return Err("write the names of namespaces with commas between, such as shop,blog; \
+                    or leave the flag out for all"
+            .to_owned());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,81 @@
+//! The process itself: its threads, its logs, and the door for operators.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+
+use clap::Args;
+use ipnet::IpNet;
+
+use crate::telemetry::access_log::Scope;
+use crate::telemetry::log::Format;
+
+/// More data-plane threads than this are used only when asked for.
+const MOST_DEFAULT_WORKERS: usize = 16;
+
+/// What the process is given.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Process")]
+pub struct Process {
+    /// Data-plane threads; without this flag one per core that the process may use, 16 at most
+    #[arg(long, env = "TIDEGATE_WORKERS", value_name = "N")]
+    workers: Option<NonZeroUsize>,
+
+    /// Where health, metrics and debug pages are served; keep it off the public Service
+    #[arg(long, env = "TIDEGATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "[::]:9090")]
+    pub admin_listen: SocketAddr,
+
+    /// Who may read the debug pages: networks, or single addresses
+    ///
+    /// `kubectl port-forward` comes from loopback.
+    #[arg(
+        long,
+        env = "TIDEGATE_DEBUG_FROM",
+        value_name = "CIDR,...",
+        value_delimiter = ',',
+        default_value = "127.0.0.0/8,::1/128",
+        value_parser = network
+    )]
+    pub debug_from: Vec<IpNet>,
+
+    /// Which requests have a line in the access log, one JSON object each on stdout
+    #[arg(long, env = "TIDEGATE_ACCESS_LOG", value_name = "SCOPE", default_value = "all", value_enum)]
+    pub access_log: Scope,
+
+    /// How the process's own log looks, on stderr; without this flag pretty on a terminal, else json
+    #[arg(long, env = "TIDEGATE_LOG_FORMAT", value_name = "FORMAT", value_enum)]
+    pub log_format: Option<Format>,
+
+    /// How much is logged: a level, or levels by module (`info,tidegate::provider=debug`)
+    #[arg(
+        long,
+        env = "TIDEGATE_LOG_LEVEL",
+        value_name = "FILTER",
+        default_value = "info",
+        value_parser = log_filter
+    )]
+    pub log_level: String,
+}
+
+impl Process {
+    /// How many data-plane threads there are.
+    pub fn workers(&self) -> NonZeroUsize {
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let most = NonZeroUsize::new(MOST_DEFAULT_WORKERS).unwrap_or(NonZeroUsize::MIN);
+        self.workers.unwrap_or_else(|| cores().min(most))
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let single = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse()
+        .or_else(|_| single())
+        .map_err(|_| "write a network such as 10.0.0.0/8, or an address".to_owned())
+}
+
+/// Only checks: a filter cannot be cloned, and the settings can.
+fn log_filter(text: &str) -> Result<String, String> {
+    match crate::telemetry::log::parse_filter(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("write a level (error, warn, info, debug, trace) or levels by module, such as info,tidegate::provider=debug".to_owned()),
+    }
+}
