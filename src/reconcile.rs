@@ -22,11 +22,13 @@ use crate::translate::{Memory, Options, Translation, translate};
 /// at once.
 const BUILD_INTERVAL: Duration = Duration::from_millis(50);
 
-/// One finished round: what was looked at and what was found. Its table is already published.
+/// One finished round: what was looked at and what came of it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Round {
     /// The objects.
     pub snapshot: Arc<Snapshot>,
+    /// The table that was made of them; it, or one that equals it, is already published.
+    pub table: RoutingTable,
     /// What translation found about each Distribution.
     pub facts: Arc<Facts>,
 }
@@ -80,8 +82,8 @@ pub async fn run<P: FnMut(RoutingTable) -> Publication>(
                 translation;
             memory = next;
             tell_once(&mut default_certificate_problem, problem);
-            let round = Round { snapshot: Arc::new(snapshot), facts: Arc::new(facts) };
-            reconciler.finish(table, round, started, change);
+            let round = Round { snapshot: Arc::new(snapshot), table, facts: Arc::new(facts) };
+            reconciler.finish(round, started, change);
         }
         tokio::select! {
             () = sleep_until(started + BUILD_INTERVAL) => {}
@@ -107,12 +109,12 @@ fn tell_once(told: &mut Option<String>, problem: Option<String>) {
 
 impl<P: FnMut(RoutingTable) -> Publication> Reconciler<P> {
     /// Publishes, counts, and only then hands on what was found: facts are about a table that is in force.
-    fn finish(&mut self, table: RoutingTable, round: Round, started: Instant, change: Change) {
-        let hosts = table.hosts.len();
-        let routes: usize = table.hosts.routes().iter().map(|routes| routes.iter().count()).sum();
+    fn finish(&mut self, round: Round, started: Instant, change: Change) {
+        let hosts = round.table.hosts.len();
+        let routes: usize = round.table.hosts.routes().iter().map(|routes| routes.iter().count()).sum();
         let built = started.elapsed();
         self.metrics.built(built);
-        if (self.publish)(table) == Publication::Swapped {
+        if (self.publish)(round.table.clone()) == Publication::Swapped {
             let since_event = change.at.elapsed();
             let generation = self.metrics.published(since_event);
             tracing::info!(

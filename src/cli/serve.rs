@@ -155,7 +155,7 @@ async fn start_control(
     };
     tasks.spawn_fallible("reconciliation", on_own_thread("reconcile", reconciler)?);
     let (found, seen) = watch::channel(None);
-    tasks.spawn("handing on rounds", hand_on(finished.clone(), plane.clone(), found));
+    tasks.spawn("handing on rounds", hand_on(finished.clone(), found));
     let (judged, judgements) = watch::channel(None);
     tasks.spawn(
         "judging Distributions",
@@ -219,16 +219,11 @@ where
     Ok(async { end.await.context("its thread panicked") })
 }
 
-/// Joins each round with the table that came of it, for those who tell.
-async fn hand_on(
-    mut finished: watch::Receiver<Option<Round>>,
-    plane: dataplane::Handle,
-    found: watch::Sender<Option<Found>>,
-) {
+/// Hands each round on to those who tell of it.
+async fn hand_on(mut finished: watch::Receiver<Option<Round>>, found: watch::Sender<Option<Found>>) {
     while finished.changed().await.is_ok() {
         let round = finished.borrow_and_update().clone();
-        let join = |Round { snapshot, facts }| Found { table: plane.table(), facts, snapshot };
-        found.send_replace(round.map(join));
+        found.send_replace(round.map(|Round { snapshot, table, facts }| Found { table, facts, snapshot }));
     }
 }
 
