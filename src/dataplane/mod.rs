@@ -181,11 +181,6 @@ impl Handle {
         true
     }
 
-    /// The table that is served.
-    pub fn table(&self) -> RoutingTable {
-        self.0.tables.load().table.clone()
-    }
-
     /// The addresses where plaintext viewers come, in the order of the configuration, with their ports.
     pub fn http_addresses(&self) -> &[SocketAddr] {
         &self.0.http
