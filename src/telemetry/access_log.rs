@@ -270,23 +270,9 @@ fn write_lines(lines: &Receiver<Message>, mut output: impl Write, finishing: &At
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
     use crate::telemetry::metrics::Build;
-
-    #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Page {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::page::Page;
 
     /// Never returns from a write, as a pipe that nobody reads.
     struct Stuck(Receiver<()>);
@@ -311,7 +297,7 @@ mod tests {
         let (log, writer) = start(scope, page.clone(), metrics()).unwrap();
         lines.iter().for_each(|line| log.write(line));
         writer.finish(Duration::from_secs(10));
-        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        let text = page.text();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 

@@ -63,23 +63,8 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Page {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::page::Page;
 
     #[test]
     fn the_client_of_the_cluster_is_quiet_unless_it_is_named() {
@@ -90,7 +75,7 @@ mod tests {
             tracing::subscriber::with_default(json(filter, move || writer.clone()), || {
                 tracing::error!(target: "kube_client::client", "an answer");
             });
-            page.0.lock().unwrap().len()
+            page.text().len()
         };
         assert_eq!(lines("debug"), 0);
         assert_ne!(lines("info,kube_client=warn"), 0);
@@ -104,7 +89,7 @@ mod tests {
             tracing::info!(event = "drain.start", "draining");
             tracing::debug!("not shown");
         });
-        let lines = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        let lines = page.text();
         let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
         assert_eq!(line["event"], "drain.start");
         assert_eq!(line["message"], "draining");

@@ -6,3 +6,5 @@
 pub mod access_log;
 pub mod log;
 pub mod metrics;
+#[cfg(test)]
+mod page;
