@@ -190,13 +190,8 @@ fn is_without_ipv6(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
 }
 
-/// The first table counts as a change also when it is empty: before it, nothing was in force.
 fn publish_to(plane: dataplane::Handle) -> impl FnMut(RoutingTable) -> Publication + Send + 'static {
-    let mut is_first = true;
-    move |table| {
-        let was_first = std::mem::take(&mut is_first);
-        if plane.publish(table) || was_first { Publication::Swapped } else { Publication::Unchanged }
-    }
+    move |table| if plane.publish(table) { Publication::Swapped } else { Publication::Unchanged }
 }
 
 /// Runs reconciliation on a thread of its own, since translation may take a while; the answer waits for its end.

@@ -162,7 +162,7 @@ fn spawn_worker(place: usize, seed: Seed) -> io::Result<oneshot::Receiver<io::Re
 impl Handle {
     /// Serves `table` from now on: each request and each handshake that begins after this. Open connections and
     /// tunnels stay, but the tunnels of Distributions that were removed or disabled are drained.
-    /// Says whether it differs from the one before.
+    /// Says whether it differs from the one before; the first one always does.
     pub fn publish(&self, table: RoutingTable) -> bool {
         let mut publisher = self.0.publisher.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.0.tables.load_full();

@@ -49,6 +49,13 @@ async fn a_viewer_connection_carries_many_requests_and_survives_a_publish() {
 }
 
 #[tokio::test]
+async fn the_first_table_is_a_change_even_when_it_is_empty() {
+    let plane = Plane::start();
+    assert!(plane.publish(vec![]));
+    assert!(!plane.publish(vec![]));
+}
+
+#[tokio::test]
 async fn publishing_an_equal_table_changes_nothing() {
     let origin = EchoOrigin::start("web").await;
     let plane = Plane::start();
