@@ -48,6 +48,8 @@ reasons! {
     MethodNotSupported = "method_not_supported" => METHOD_NOT_ALLOWED,
     /// The viewer did not send what it had announced in time.
     ViewerTimeout = "viewer_timeout" => REQUEST_TIMEOUT,
+    /// A request body longer than the behavior allows.
+    BodyTooLarge = "body_too_large" => PAYLOAD_TOO_LARGE,
     /// An expectation other than `100-continue`.
     Expectation = "expectation" => EXPECTATION_FAILED,
     /// A request target that is too long.
@@ -60,12 +62,18 @@ reasons! {
     WebsocketVersion = "websocket_version" => UPGRADE_REQUIRED,
     /// A fault of ours.
     Internal = "internal" => INTERNAL_SERVER_ERROR,
+    /// An extended CONNECT for another protocol than WebSocket (RFC 8441 section 4).
+    ProtocolNotSupported = "protocol_not_supported" => NOT_IMPLEMENTED,
+    /// A version of HTTP that nobody may speak in a request line (RFC 9110 section 15.6.6).
+    HttpVersion = "http_version" => HTTP_VERSION_NOT_SUPPORTED,
     /// The request has passed through us too often.
     LoopDetected = "loop_detected" => LOOP_DETECTED,
     /// No endpoint accepted a connection.
     OriginRefused = "origin_refused" => BAD_GATEWAY,
     /// The origin closed before its answer's head was complete.
     OriginReset = "origin_reset" => BAD_GATEWAY,
+    /// The TLS handshake with the origin failed, or its certificate is not the one that was asked for.
+    OriginTls = "origin_tls" => BAD_GATEWAY,
     /// The origin's answer is not HTTP, or contradicts itself.
     OriginProtocol = "origin_protocol" => BAD_GATEWAY,
     /// The origin's 101 does not answer the handshake.
@@ -74,8 +82,14 @@ reasons! {
     NoEndpoints = "no_endpoints" => SERVICE_UNAVAILABLE,
     /// The replica is leaving.
     Draining = "draining" => SERVICE_UNAVAILABLE,
+    /// Every endpoint has as many connections as it may have.
+    ConnectionLimit = "connection_limit" => SERVICE_UNAVAILABLE,
+    /// This replica is short of memory.
+    ProxyOverloaded = "proxy_overloaded" => SERVICE_UNAVAILABLE,
     /// No endpoint answered a connection attempt in time.
     OriginConnectTimeout = "origin_connect_timeout" => GATEWAY_TIMEOUT,
     /// The origin's answer did not begin in time.
     OriginReadTimeout = "origin_read_timeout" => GATEWAY_TIMEOUT,
+    /// The origin's answer did not end in time.
+    OriginCompletionTimeout = "origin_completion_timeout" => GATEWAY_TIMEOUT,
 }
