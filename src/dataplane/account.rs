@@ -13,6 +13,7 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::dataplane::connection::Viewer;
+use crate::dataplane::connection::turn::Turn;
 use crate::dataplane::live::LiveDistribution;
 use crate::dataplane::response::body::OriginBodyFailure;
 use crate::dataplane::viewer::body::ViewerBody;
@@ -20,9 +21,6 @@ use crate::table::host::HostName;
 use crate::table::reason::Reason;
 use crate::telemetry::access_log::{AccessLog, Event, Line};
 use crate::telemetry::metrics::Metrics;
-
-/// The label of the metric.
-const PROTOCOL: &str = "h1";
 
 /// What is known of one exchange.
 #[derive(Clone, Debug)]
@@ -90,11 +88,12 @@ impl Record {
 
     /// Tells the metrics and the access log.
     pub(crate) fn tell(&self, metrics: &Metrics, access_log: &AccessLog) {
+        let protocol = if self.version == Version::HTTP_2 { "h2" } else { "h1" };
         match &self.matched {
             Some((distribution, _)) => {
-                distribution.metrics.request(self.told_status(), PROTOCOL, self.duration)
+                distribution.metrics.request(self.told_status(), protocol, self.duration)
             }
-            None => metrics.unmatched().request(self.told_status(), PROTOCOL, self.duration),
+            None => metrics.unmatched().request(self.told_status(), protocol, self.duration),
         }
         let origin = self.matched.as_ref().and_then(|(distribution, at)| distribution.origin(*at));
         if let (Some(origin), Some(_), Some(first_byte)) = (origin, self.origin_status, self.first_byte) {
@@ -126,7 +125,11 @@ impl Record {
             host: self.host.as_ref().map(HostName::as_str),
             method: self.method.as_ref().map(Method::as_str),
             path: self.path.as_deref(),
-            protocol: Some(if self.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" }),
+            protocol: Some(match self.version {
+                Version::HTTP_10 => "HTTP/1.0",
+                Version::HTTP_2 => "HTTP/2.0",
+                _ => "HTTP/1.1",
+            }),
             status: Some(self.told_status().as_u16()),
             reason: self.reason,
             namespace: key.map(|key| key.namespace.as_str()),
@@ -165,12 +168,22 @@ pub(crate) struct Account {
     pub(crate) record: Record,
     opened: Instant,
     request_body: ViewerBody,
+    /// That of the connection, where it carries one exchange at a time.
+    turn: Option<Rc<Turn>>,
 }
 
 impl Account {
     /// Opens the account of a request.
-    pub(crate) fn open(viewer: Rc<Viewer>, head: &http::request::Parts, request_body: ViewerBody) -> Self {
-        viewer.exchange_began();
+    pub(crate) fn open(
+        viewer: Rc<Viewer>,
+        turn: Option<Rc<Turn>>,
+        head: &http::request::Parts,
+        request_body: ViewerBody,
+    ) -> Self {
+        if let Some(turn) = &turn {
+            turn.exchange_began();
+        }
+        viewer.worker.exchange_began();
         let record = Record {
             method: Some(head.method.clone()),
             version: head.version,
@@ -179,7 +192,7 @@ impl Account {
             referer: head.headers.get(REFERER).cloned(),
             ..Record::new(viewer)
         };
-        Self { record, opened: Instant::now(), request_body }
+        Self { record, opened: Instant::now(), request_body, turn }
     }
 
     /// Notes that the head of the origin's answer is there.
@@ -207,11 +220,13 @@ impl Drop for Account {
     fn drop(&mut self) {
         self.record.duration = self.opened.elapsed();
         self.record.bytes_in = self.request_body.bytes();
-        let body = match self.request_body.has_ended() {
-            true => RequestBody::Read,
-            false => RequestBody::Unread,
-        };
-        self.record.viewer.exchange_ended(body, &self.record);
+        if let Some(turn) = &self.turn {
+            turn.exchange_ended(match self.request_body.has_ended() {
+                true => RequestBody::Read,
+                false => RequestBody::Unread,
+            });
+        }
+        self.record.viewer.worker.exchange_ended(&self.record);
     }
 }
 

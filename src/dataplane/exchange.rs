@@ -10,12 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use tokio::net::TcpStream;
 
 use super::account::Account;
 use super::connection::Viewer;
+use super::connection::turn::Turn;
 use super::live::{LiveDistribution, LiveOrigin, Load};
 use super::origin::head::{self, Composed, Facts};
 use super::origin::{self, Incomings, Outgoing, Report};
@@ -55,10 +55,15 @@ pub(crate) struct Opened {
 }
 
 /// Serves one request.
-pub(crate) async fn serve(viewer: Rc<Viewer>, request: Request<Incoming>) -> Outcome {
-    let (head, incoming) = request.into_parts();
-    let body = ViewerBody::new(incoming, viewer.worker.limits.request_body_gap);
-    let account = Account::open(Rc::clone(&viewer), &head, body.clone());
+///
+/// `turn` is that of its connection, where the connection carries one exchange at a time.
+pub(crate) async fn serve(
+    viewer: Rc<Viewer>,
+    turn: Option<Rc<Turn>>,
+    head: Parts,
+    body: ViewerBody,
+) -> Outcome {
+    let account = Account::open(Rc::clone(&viewer), turn, &head, body.clone());
     let asked = Asked {
         format: Format::preferred(&head.headers),
         upgrade: head.headers.contains_key(UPGRADE),

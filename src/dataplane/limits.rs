@@ -15,6 +15,8 @@ pub struct Limits {
     pub request_head: Duration,
     /// Between two reads of a request body, counted only while the origin waits for it.
     pub request_body_gap: Duration,
+    /// How fast a request body must come over that much waiting, in bytes a second.
+    pub request_body_rate: u32,
     /// How long a viewer may take nothing of an answer.
     pub answer_stall: Duration,
     /// Between two requests of a connection.
@@ -56,6 +58,7 @@ impl Default for Limits {
             tls_handshake: Duration::from_secs(10),
             request_head: Duration::from_secs(10),
             request_body_gap: Duration::from_secs(30),
+            request_body_rate: 240,
             answer_stall: Duration::from_secs(30),
             viewer_idle: Duration::from_secs(75),
             linger: Duration::from_secs(2),

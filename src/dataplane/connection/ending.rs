@@ -6,8 +6,9 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::Viewer;
 use super::http1::End;
-use super::{Phase, Viewer};
+use super::turn::{Phase, Turn};
 use crate::dataplane::guarded_io::Meter;
 use crate::dataplane::limits::Limits;
 use crate::dataplane::response::errors::{self, Format};
@@ -15,13 +16,20 @@ use crate::dataplane::websocket::side::{Side, Upgraded};
 use crate::table::reason::Reason;
 
 /// Ends the connection, or makes it the tunnel.
-pub(super) async fn finish<S: Side>(viewer: &Rc<Viewer>, end: End, stream: S, early: Bytes, meter: &Meter) {
+pub(super) async fn finish<S: Side>(
+    viewer: &Rc<Viewer>,
+    turn: &Turn,
+    end: End,
+    stream: S,
+    early: Bytes,
+    meter: &Meter,
+) {
     let limits = &viewer.worker.limits;
-    let opened = viewer.opened.take();
+    let opened = turn.opened.take();
     match end {
         End::Finished => match opened {
             Some(opened) => viewer.worker.tunnel(Upgraded { stream, early }, *opened),
-            None if viewer.left_something_unread() => linger(stream, limits).await,
+            None if turn.left_something_unread() => linger(stream, limits).await,
             None => close(stream, limits).await,
         },
         // The answer's framing promised more: only a reset cannot be mistaken for its end.

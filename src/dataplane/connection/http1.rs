@@ -16,11 +16,13 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Phase, Viewer, ending};
+use super::turn::{Phase, Turn};
+use super::{Viewer, ending};
 use crate::dataplane::exchange::{self, Outcome};
 use crate::dataplane::guarded_io::{Guarded, Meter};
 use crate::dataplane::limits::Limits;
 use crate::dataplane::response::body::AnswerBody;
+use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::websocket::side::Side;
 
 type Http<S, H> = Connection<TokioIo<Guarded<S>>, H>;
@@ -44,28 +46,38 @@ pub(super) enum End {
 pub(crate) async fn serve<S: Side>(viewer: Rc<Viewer>, stream: S) {
     let guarded = Guarded::new(stream);
     let meter = guarded.meter();
-    let for_service = Rc::clone(&viewer);
-    let service = service_fn(move |request| Box::pin(answer(Rc::clone(&for_service), request)));
+    let turn = Turn::new();
+    let for_service = (Rc::clone(&viewer), Rc::clone(&turn));
+    let service = service_fn(move |request| {
+        let (viewer, turn) = (Rc::clone(&for_service.0), Rc::clone(&for_service.1));
+        Box::pin(answer(viewer, turn, request))
+    });
     let mut http = builder(&viewer.worker.limits).serve_connection(TokioIo::new(guarded), service);
-    let end = drive(&mut http, &viewer, &meter).await;
+    let end = drive(&mut http, &viewer, &turn, &meter).await;
     let parts = http.into_parts();
     // Dropped here, so that an exchange that is still under way ends now.
     drop(parts.service);
     let stream = parts.io.into_inner().into_inner();
-    ending::finish(&viewer, end, stream, parts.read_buf, &meter).await;
+    ending::finish(&viewer, &turn, end, stream, parts.read_buf, &meter).await;
 }
 
-async fn answer(viewer: Rc<Viewer>, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
-    Ok(match exchange::serve(Rc::clone(&viewer), request).await {
+async fn answer(
+    viewer: Rc<Viewer>,
+    turn: Rc<Turn>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let (head, incoming) = request.into_parts();
+    let body = ViewerBody::over_http1(incoming, &viewer.worker.limits);
+    Ok(match exchange::serve(viewer, Some(Rc::clone(&turn)), head, body).await {
         Outcome::Answer(response) => response,
         Outcome::Tunnel(response, opened) => {
-            viewer.opened.replace(Some(opened));
+            turn.opened.replace(Some(opened));
             response
         }
     })
 }
 
-/// Times are ours ([`Viewer::phase_ends`]), so hyper's header timer, which counts idle time too, stays off.
+/// Times are ours ([`Turn::phase_ends`]), so hyper's header timer, which counts idle time too, stays off.
 fn builder(limits: &Limits) -> Builder {
     let mut builder = Builder::new();
     builder
@@ -76,7 +88,7 @@ fn builder(limits: &Limits) -> Builder {
     builder
 }
 
-async fn drive<S, H>(http: &mut Http<S, H>, viewer: &Viewer, meter: &Meter) -> End
+async fn drive<S, H>(http: &mut Http<S, H>, viewer: &Viewer, turn: &Turn, meter: &Meter) -> End
 where
     S: Side,
     H: HttpService<Incoming, ResBody = AnswerBody, Error = Infallible> + Unpin,
@@ -94,17 +106,17 @@ where
             Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
-        match viewer.phase() {
+        match turn.phase() {
             Phase::Exchange => idle_at = meter.read(),
-            Phase::New | Phase::Idle | Phase::Head => viewer.notice_head(meter, idle_at),
+            Phase::New | Phase::Idle | Phase::Head => turn.notice_head(meter, idle_at),
         }
         // 2. The replica leaves; what is under way is finished to its last byte, and its answer says so.
         is_draining = is_draining || draining.as_mut().poll(cx).is_ready();
-        if is_draining && viewer.phase() == Phase::Idle && meter.is_flushed() {
+        if is_draining && turn.phase() == Phase::Idle && meter.is_flushed() {
             return Poll::Ready(End::Drained);
         }
         // 3. Somebody waits too long.
-        poll_deadline(alarm.as_mut(), viewer, meter, cx)
+        poll_deadline(alarm.as_mut(), turn, &viewer.worker.limits, meter, cx)
     })
     .await
 }
@@ -113,16 +125,17 @@ where
 /// has fired, so a busy connection hardly ever touches it.
 fn poll_deadline(
     mut alarm: Pin<&mut Sleep>,
-    viewer: &Viewer,
+    turn: &Turn,
+    limits: &Limits,
     meter: &Meter,
     cx: &mut Context<'_>,
 ) -> Poll<End> {
-    let stalled = meter.write_blocked_since().map(|since| since + viewer.worker.limits.answer_stall);
-    let late = viewer.phase_ends();
+    let stalled = meter.write_blocked_since().map(|since| since + limits.answer_stall);
+    let late = turn.phase_ends(limits);
     let (deadline, end) = match (stalled, late) {
-        (Some(stalled), Some(late)) if late < stalled => (late, End::Late(viewer.phase())),
+        (Some(stalled), Some(late)) if late < stalled => (late, End::Late(turn.phase())),
         (Some(stalled), _) => (stalled, End::Stalled),
-        (None, Some(late)) => (late, End::Late(viewer.phase())),
+        (None, Some(late)) => (late, End::Late(turn.phase())),
         (None, None) => return Poll::Pending,
     };
     if alarm.is_elapsed() || deadline < alarm.deadline() {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::is_idempotent;
 use crate::dataplane::guarded_io::{Guarded, Meter};
-use crate::dataplane::viewer::body::{BodyFailure, ViewerBody};
+use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::websocket::side::Upgraded;
 use crate::dataplane::worker::Worker;
 use crate::table::reason::Reason;
@@ -191,8 +191,7 @@ impl Failure {
 /// What the end of a connection means for the exchange on it.
 fn judge(error: &hyper::Error, body: &ViewerBody) -> Reason {
     match body.failure() {
-        Some(BodyFailure::Stalled) => Reason::ViewerTimeout,
-        Some(BodyFailure::Broken) => Reason::BadRequest,
+        Some(failure) => failure.reason(),
         None if error.is_parse() => Reason::OriginProtocol,
         None => Reason::OriginReset,
     }

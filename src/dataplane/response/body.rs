@@ -175,7 +175,7 @@ impl OriginBody {
 }
 
 /// Trailers never frame, route or authorise a message (RFC 9110 section 6.5.1).
-fn harmless(mut trailers: HeaderMap) -> HeaderMap {
+pub(crate) fn harmless(mut trailers: HeaderMap) -> HeaderMap {
     for name in [AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING] {
         trailers.remove(name);
     }

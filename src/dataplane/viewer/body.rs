@@ -8,12 +8,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
+use h2::RecvStream;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::headers::Trailers;
+use super::pace::Pace;
+use crate::dataplane::limits::Limits;
+use crate::dataplane::response::body::harmless;
+use crate::table::reason::Reason;
 
 /// One handle on a request body; polled by at most one connection at a time.
 #[derive(Clone, Debug)]
@@ -21,14 +27,28 @@ pub(crate) struct ViewerBody(Rc<RefCell<State>>);
 
 #[derive(Debug)]
 struct State {
-    incoming: Incoming,
-    gap: Duration,
+    source: Source,
+    /// Whether the origin gets trailers.
+    trailers: Trailers,
     bytes: u64,
     progress: Progress,
     /// When the body last moved: a frame was taken, or its end was seen.
     moved: Instant,
-    /// Runs only while we wait for the viewer; made by the first wait.
-    stall: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
+    /// Rings when the viewer may be late; made by the first wait, and moved only when it would ring too late or
+    /// has rung.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+/// Where frames come from.
+#[derive(Debug)]
+enum Source {
+    Http1(Incoming),
+    Http2 {
+        stream: RecvStream,
+        /// What the head announces, in bytes; `h2` sees to it that the body keeps the promise.
+        length: Option<u64>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +66,7 @@ enum Progress {
 /// Why a request body did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BodyFailure {
-    /// The gap between two reads was too long.
+    /// The gap between two reads was too long, or too little came over all.
     #[error("the viewer stopped sending its request body")]
     Stalled,
     /// It is malformed, or the viewer went away.
@@ -54,18 +74,45 @@ pub(crate) enum BodyFailure {
     Broken,
 }
 
+impl BodyFailure {
+    /// What the viewer is told.
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::Stalled => Reason::ViewerTimeout,
+            Self::Broken => Reason::BadRequest,
+        }
+    }
+}
+
 impl ViewerBody {
-    /// Takes a body over; between two of its reads no more than `gap` may pass.
-    pub(crate) fn new(incoming: Incoming, gap: Duration) -> Self {
-        let progress = if incoming.is_end_stream() { Progress::Ended } else { Progress::Whole };
+    /// Takes over the body of a request over HTTP/1.1.
+    pub(crate) fn over_http1(incoming: Incoming, limits: &Limits) -> Self {
+        Self::new(Source::Http1(incoming), limits)
+    }
+
+    /// Takes over the body of a request over HTTP/2, whose head announces `length` bytes.
+    #[expect(dead_code, reason = "viewers over HTTP/2 come next")]
+    pub(crate) fn over_http2(stream: RecvStream, length: Option<u64>, limits: &Limits) -> Self {
+        Self::new(Source::Http2 { stream, length }, limits)
+    }
+
+    fn new(source: Source, limits: &Limits) -> Self {
+        let progress = if source.is_end_stream() { Progress::Ended } else { Progress::Whole };
         Self(Rc::new(RefCell::new(State {
-            incoming,
-            gap,
+            source,
+            trailers: Trailers::Dropped,
             bytes: 0,
             progress,
             moved: Instant::now(),
-            stall: None,
+            pace: Pace::new(limits.request_body_gap, limits.request_body_rate),
+            alarm: None,
         })))
+    }
+
+    /// Says whether trailers pass, once it is known which origin takes the body. Until then they are dropped.
+    #[expect(dead_code, reason = "origins over HTTP/2 come next")]
+    pub(crate) fn let_trailers(&self, trailers: Trailers) {
+        self.0.borrow_mut().trailers = trailers;
     }
 
     /// Whether it can go to another connection: nothing of it was taken by an earlier one.
@@ -102,37 +149,103 @@ impl ViewerBody {
 impl State {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
         loop {
-            match Pin::new(&mut self.incoming).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    self.stall = None;
-                    self.moved = Instant::now();
-                    // Request trailers are dropped: no origin over HTTP/1.1 asks for them.
-                    let Some(data) = frame.data_ref() else { continue };
-                    self.bytes += data.len() as u64;
-                    let ended = self.incoming.is_end_stream();
-                    self.progress = if ended { Progress::Ended } else { Progress::Moving };
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(self.fail(BodyFailure::Broken)))),
-                Poll::Ready(None) => {
-                    self.moved = Instant::now();
+            let Poll::Ready(next) = self.source.poll_frame(cx) else {
+                self.progress = Progress::Waiting;
+                ready!(self.poll_late(cx));
+                return Poll::Ready(Some(Err(self.fail(BodyFailure::Stalled))));
+            };
+            self.moved = Instant::now();
+            let frame = match next {
+                Some(Ok(frame)) => frame,
+                Some(Err(Cut)) => return Poll::Ready(Some(Err(self.fail(BodyFailure::Broken)))),
+                None => {
                     self.progress = Progress::Ended;
                     return Poll::Ready(None);
                 }
-                Poll::Pending => {
-                    self.progress = Progress::Waiting;
-                    let gap = self.gap;
-                    let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(gap)));
-                    ready!(stall.as_mut().poll(cx));
-                    return Poll::Ready(Some(Err(self.fail(BodyFailure::Stalled))));
+            };
+            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+            self.bytes += length;
+            self.pace.came(length, self.moved);
+            let ended = self.source.is_end_stream();
+            self.progress = if ended { Progress::Ended } else { Progress::Moving };
+            match frame.into_trailers() {
+                Ok(trailers) if self.trailers == Trailers::Passed => {
+                    return Poll::Ready(Some(Ok(Frame::trailers(harmless(trailers)))));
                 }
+                Ok(_dropped) => {}
+                Err(data) => return Poll::Ready(Some(Ok(data))),
             }
+        }
+    }
+
+    /// Ready when the viewer has been waited for too long.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut deadline = self.pace.wait(Instant::now());
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if alarm.is_elapsed() || deadline < alarm.deadline() {
+            alarm.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(alarm.as_mut().poll(cx));
+            let now = Instant::now();
+            if deadline <= now {
+                if self.pace.is_too_slow(now) {
+                    return Poll::Ready(());
+                }
+                deadline = self.pace.wait(now);
+            }
+            alarm.as_mut().reset(deadline);
         }
     }
 
     fn fail(&mut self, failure: BodyFailure) -> BodyFailure {
         self.progress = Progress::Failed(failure);
         failure
+    }
+}
+
+/// The body broke off.
+struct Cut;
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self {
+            Self::Http1(incoming) => {
+                Pin::new(incoming).poll_frame(cx).map(|next| next.map(|frame| frame.map_err(|_| Cut)))
+            }
+            Self::Http2 { stream, .. } => loop {
+                match ready!(stream.poll_data(cx)) {
+                    Some(Ok(data)) => {
+                        // Whoever asks takes it, so the viewer may send as much again. It fails only for a stream
+                        // that is over, which needs no more window.
+                        let _over = stream.flow_control().release_capacity(data.len());
+                        if !data.is_empty() {
+                            return Poll::Ready(Some(Ok(Frame::data(data))));
+                        }
+                    }
+                    Some(Err(_)) => return Poll::Ready(Some(Err(Cut))),
+                    None => {
+                        let trailers = ready!(stream.poll_trailers(cx)).map_err(|_| Cut).transpose();
+                        return Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)));
+                    }
+                }
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(incoming) => incoming.is_end_stream(),
+            Self::Http2 { stream, .. } => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(incoming) => incoming.size_hint(),
+            Self::Http2 { stream, .. } if stream.is_end_stream() => SizeHint::with_exact(0),
+            Self::Http2 { length, .. } => length.map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
     }
 }
 
@@ -148,10 +261,10 @@ impl Body for ViewerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.borrow().incoming.is_end_stream()
+        self.0.borrow().source.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.borrow().incoming.size_hint()
+        self.0.borrow().source.size_hint()
     }
 }

@@ -73,14 +73,17 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Reason> {
 }
 
 /// RFC 9112 section 3.2: exactly one valid Host; with an absolute-form target, the same as there.
+/// Over HTTP/2 `:authority` stands for it where it is missing (RFC 9113 section 8.3.1).
 fn host(head: &Parts) -> Result<Authority, Reason> {
+    let named = head.uri.authority();
     let mut hosts = head.headers.get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Reason::BadHost);
+    let text = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().map_err(|_| Reason::BadHost)?,
+        (None, None) if head.version == Version::HTTP_2 => named.ok_or(Reason::BadHost)?.as_str(),
+        _ => return Err(Reason::BadHost),
     };
-    let text = host.to_str().map_err(|_| Reason::BadHost)?;
     let authority = Authority::parse(text).map_err(|_| Reason::BadHost)?;
-    match head.uri.authority() {
+    match named {
         Some(named) if Authority::parse(named.as_str()).as_ref() != Ok(&authority) => Err(Reason::BadHost),
         _ => Ok(authority),
     }
@@ -124,6 +127,7 @@ fn target(uri: &Uri) -> Result<Target, Reason> {
 pub(crate) fn version_name(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2.0",
         _ => "1.1",
     }
 }
@@ -142,6 +146,24 @@ mod tests {
             Passed::Request { authority, target } => format!("{authority} {target}"),
             Passed::OptionsForServer => "*".to_owned(),
         })
+    }
+
+    #[test]
+    fn over_http2_the_authority_stands_for_a_missing_host() {
+        let passed = |uri: &str, hosts: &[&str]| {
+            let mut request = http::Request::builder().version(Version::HTTP_2).uri(uri);
+            for host in hosts {
+                request = request.header(HOST, *host);
+            }
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            host(&head).map(|authority| authority.to_string())
+        };
+        assert_eq!(passed("https://A.example/", &[]).as_deref(), Ok("a.example"));
+        assert_eq!(passed("/", &["a.example"]).as_deref(), Ok("a.example"));
+        assert_eq!(passed("https://a.example/", &["A.example"]).as_deref(), Ok("a.example"));
+        assert_eq!(passed("https://a.example/", &["b.example"]), Err(Reason::BadHost));
+        assert_eq!(passed("https://a.example/", &["a.example"; 2]), Err(Reason::BadHost));
+        assert_eq!(passed("/", &[]), Err(Reason::BadHost));
     }
 
     const HOST_A: (&str, &str) = ("host", "a");

@@ -4,3 +4,4 @@ pub(crate) mod body;
 pub(crate) mod forwarded;
 pub(crate) mod gate;
 pub(crate) mod headers;
+mod pace;

@@ -1,0 +1,98 @@
+//! Whose turn it is on an HTTP/1.1 connection, which carries one exchange at a time.
+//!
+//! There is one deadline and one phase per connection, not a timer per wait; the exchange moves the phase, and
+//! the loop in [`super::http1`] holds it against the clock.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use tokio::time::Instant;
+
+use crate::dataplane::account::RequestBody;
+use crate::dataplane::exchange::Opened;
+use crate::dataplane::guarded_io::Meter;
+use crate::dataplane::limits::Limits;
+
+/// What the connection is doing, shared with the exchange under way.
+pub(crate) struct Turn {
+    phase: Cell<Phase>,
+    since: Cell<Instant>,
+    /// Whether the last request's body was left unread.
+    unread: Cell<bool>,
+    /// A tunnel that the last exchange opened: the connection becomes it when the 101 is written.
+    pub(super) opened: RefCell<Option<Box<Opened>>>,
+}
+
+/// What an HTTP/1.1 connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing came yet.
+    New,
+    /// A part of a head came.
+    Head,
+    /// A request is being served.
+    Exchange,
+    /// Between two requests.
+    Idle,
+}
+
+impl Turn {
+    /// The turn of a connection on which nothing has happened.
+    pub(super) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            phase: Cell::new(Phase::New),
+            since: Cell::new(Instant::now()),
+            unread: Cell::new(false),
+            opened: RefCell::new(None),
+        })
+    }
+
+    /// A request's head is complete.
+    pub(crate) fn exchange_began(&self) {
+        self.enter(Phase::Exchange);
+    }
+
+    /// The last byte of an answer was handed over, or there will be none.
+    pub(crate) fn exchange_ended(&self, body: RequestBody) {
+        self.enter(Phase::Idle);
+        self.unread.set(body == RequestBody::Unread);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Whether the viewer may still be sending what nobody will read.
+    pub(super) fn left_something_unread(&self) -> bool {
+        self.unread.get()
+    }
+
+    /// Sees the first byte of a head; `idle_at` is what had been read when the connection fell idle.
+    pub(super) fn notice_head(&self, meter: &Meter, idle_at: u64) {
+        if matches!(self.phase.get(), Phase::New | Phase::Idle) && meter.read() > idle_at {
+            self.enter(Phase::Head);
+        }
+    }
+
+    /// Until when the present phase may last; none while it is the origin that everybody waits for.
+    pub(super) fn phase_ends(&self, limits: &Limits) -> Option<Instant> {
+        let limit = match self.phase.get() {
+            Phase::New | Phase::Head => limits.request_head,
+            Phase::Idle => limits.viewer_idle,
+            Phase::Exchange => return None,
+        };
+        Some(self.since.get() + limit)
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(Instant::now());
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn").field("phase", &self.phase.get()).finish_non_exhaustive()
+    }
+}
