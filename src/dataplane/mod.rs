@@ -109,6 +109,20 @@ pub fn start(
     metrics: &Metrics,
     access_log: &AccessLog,
 ) -> Result<Handle, StartError> {
+    let (mut inner, seeds) = prepare(config, drain, metrics, access_log)?;
+    for (place, seed) in seeds.into_iter().enumerate() {
+        inner.workers.get_mut().push(spawn_worker(place, seed).map_err(StartError::Thread)?);
+    }
+    Ok(Handle(Arc::new(inner)))
+}
+
+/// Everything but the threads: what the handle leads to, and what each worker is made from.
+fn prepare(
+    config: &Config,
+    drain: &Drain,
+    metrics: &Metrics,
+    access_log: &AccessLog,
+) -> Result<(Inner, Vec<Seed>), StartError> {
     let mut of_workers: Vec<Vec<Listener>> = (0..config.workers.get()).map(|_| Vec::new()).collect();
     let mut bind = |kind, addresses: &[SocketAddr]| -> Result<Vec<SocketAddr>, ListenError> {
         let mut bound = Vec::new();
@@ -122,11 +136,11 @@ pub fn start(
     let (http, https) = (bind(Kind::Http, &config.http)?, bind(Kind::Https, &config.https)?);
     let linker = Linker::new(metrics.clone()).map_err(StartError::Tickets)?;
     let tables = Arc::new(ArcSwap::from_pointee(LiveTable::default()));
-    let (mut workers, mut mailboxes) = (Vec::new(), Vec::new());
-    for (place, listeners) in of_workers.into_iter().enumerate() {
+    let (mut seeds, mut mailboxes) = (Vec::new(), Vec::new());
+    for listeners in of_workers {
         let (mailbox, letters) = mailbox::open(config.limits.mailbox);
         mailboxes.push(mailbox);
-        let seed = Seed {
+        seeds.push(Seed {
             listeners,
             letters,
             tables: Arc::clone(&tables),
@@ -135,17 +149,17 @@ pub fn start(
             https_redirect_port: config.https_redirect_port,
             metrics: metrics.clone(),
             access_log: access_log.clone(),
-        };
-        workers.push(spawn_worker(place, seed).map_err(StartError::Thread)?);
+        });
     }
-    Ok(Handle(Arc::new(Inner {
+    let inner = Inner {
         tables,
         publisher: Mutex::new(Publisher { linker, published: false, retired: Vec::new() }),
         mailboxes,
-        workers: tokio::sync::Mutex::new(workers),
+        workers: tokio::sync::Mutex::default(),
         http,
         https,
-    })))
+    };
+    Ok((inner, seeds))
 }
 
 fn spawn_worker(place: usize, seed: Seed) -> io::Result<oneshot::Receiver<io::Result<usize>>> {

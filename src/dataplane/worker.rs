@@ -77,21 +77,9 @@ pub(crate) struct Seed {
 ///
 /// Whatever is left on the runtime when this returns is dropped with it.
 pub(crate) async fn run(seed: Seed) -> io::Result<usize> {
-    let worker = Rc::new(Worker {
-        tables: Tables::new(seed.tables),
-        pool: Pool::new(seed.limits.idle_per_endpoint),
-        registry: Registry::new(seed.limits.tunnels),
-        limits: seed.limits,
-        drain: seed.drain,
-        https_redirect_port: seed.https_redirect_port,
-        metrics: seed.metrics,
-        access_log: seed.access_log,
-        viewers: TaskTracker::new(),
-        under_way: Cell::new(0),
-        leaving: Cell::new(false),
-    });
+    let (worker, listeners, letters) = Worker::new(seed);
     let mut accepting = Vec::new();
-    for listener in seed.listeners {
+    for listener in listeners {
         let socket = TcpListener::from_std(listener.socket)?;
         accepting.push(spawn_local(accept(Rc::clone(&worker), socket, listener.kind, listener.local)));
     }
@@ -99,7 +87,7 @@ pub(crate) async fn run(seed: Seed) -> io::Result<usize> {
         // 1. The drain is over, or was cut short.
         cut = worker.until_drained(accepting) => Ok(cut),
         // 2. Never: it looks after the worker as long as that runs.
-        () = worker.look_after(seed.letters) => Ok(0),
+        () = worker.look_after(letters) => Ok(0),
     }
 }
 
@@ -129,6 +117,24 @@ fn concerns_one_viewer(error: &io::Error) -> bool {
 }
 
 impl Worker {
+    /// A worker, and what it is to listen to.
+    pub(crate) fn new(seed: Seed) -> (Rc<Self>, Vec<Listener>, Letters) {
+        let worker = Self {
+            tables: Tables::new(seed.tables),
+            pool: Pool::new(seed.limits.idle_per_endpoint),
+            registry: Registry::new(seed.limits.tunnels),
+            limits: seed.limits,
+            drain: seed.drain,
+            https_redirect_port: seed.https_redirect_port,
+            metrics: seed.metrics,
+            access_log: seed.access_log,
+            viewers: TaskTracker::new(),
+            under_way: Cell::new(0),
+            leaving: Cell::new(false),
+        };
+        (Rc::new(worker), seed.listeners, seed.letters)
+    }
+
     fn admit(
         self: &Rc<Self>,
         stream: TcpStream,
