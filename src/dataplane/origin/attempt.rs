@@ -69,9 +69,7 @@ async fn exchange_on(
 ) -> Result<(Response<Incoming>, OriginConnection), Failure> {
     // The head is copied, since another connection may need it; its values are shared, not copied.
     let request = Request::from_parts(outgoing.head.clone(), outgoing.body.clone());
-    let sent = Instant::now();
     let response = connection.exchange(request, &outgoing.body, origin.origin.read_timeout).await?;
-    origin.metrics.answered(sent.elapsed());
     Ok((response, connection))
 }
 
