@@ -31,6 +31,7 @@ pub(super) async fn drain(
     settings: &Settings,
     metrics: &Metrics,
 ) -> Result<End, WorkerLost> {
+    metrics.drain_began();
     tokio::select! {
         // 1. Nothing is open any more.
         cut = &mut workers => return cut.map(told),
@@ -65,7 +66,7 @@ async fn tell_progress(metrics: &Metrics) -> std::convert::Infallible {
     let mut ticks = interval(PROGRESS);
     loop {
         ticks.tick().await;
-        let open = metrics.drain_remaining();
+        let open = metrics.remaining();
         tracing::info!(
             event = "drain.progress",
             connections = open.connections,

@@ -20,7 +20,7 @@ use crate::dataplane::viewer::body::ViewerBody;
 use crate::table::host::HostName;
 use crate::table::reason::Reason;
 use crate::telemetry::access_log::{AccessLog, Event, Line};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Counted, Metrics, Present};
 
 /// What is known of one exchange.
 #[derive(Clone, Debug)]
@@ -170,6 +170,8 @@ pub(crate) struct Account {
     request_body: ViewerBody,
     /// That of the connection, where it carries one exchange at a time.
     turn: Option<Rc<Turn>>,
+    /// Counts it among the exchanges that are under way: with the tunnels, what a deadline cuts.
+    _present: Counted,
 }
 
 impl Account {
@@ -183,7 +185,7 @@ impl Account {
         if let Some(turn) = &turn {
             turn.exchange_began();
         }
-        viewer.worker.exchange_began();
+        let present = viewer.worker.own_metrics.enter(Present::Request);
         let record = Record {
             method: Some(head.method.clone()),
             version: head.version,
@@ -192,7 +194,7 @@ impl Account {
             referer: head.headers.get(REFERER).cloned(),
             ..Record::new(viewer)
         };
-        Self { record, opened: Instant::now(), request_body, turn }
+        Self { record, opened: Instant::now(), request_body, turn, _present: present }
     }
 
     /// Notes that the head of the origin's answer is there.
@@ -226,7 +228,7 @@ impl Drop for Account {
                 false => RequestBody::Unread,
             });
         }
-        self.record.viewer.worker.exchange_ended(&self.record);
+        self.record.viewer.worker.tell(&self.record);
     }
 }
 

@@ -110,8 +110,8 @@ pub fn start(
     access_log: &AccessLog,
 ) -> Result<Handle, StartError> {
     let (mut inner, seeds) = prepare(config, drain, metrics, access_log)?;
-    for (place, seed) in seeds.into_iter().enumerate() {
-        inner.workers.get_mut().push(spawn_worker(place, seed).map_err(StartError::Thread)?);
+    for seed in seeds {
+        inner.workers.get_mut().push(spawn_worker(seed).map_err(StartError::Thread)?);
     }
     Ok(Handle(Arc::new(inner)))
 }
@@ -137,10 +137,11 @@ fn prepare(
     let linker = Linker::new(metrics.clone()).map_err(StartError::Tickets)?;
     let tables = Arc::new(ArcSwap::from_pointee(LiveTable::default()));
     let (mut seeds, mut mailboxes) = (Vec::new(), Vec::new());
-    for listeners in of_workers {
+    for (place, listeners) in of_workers.into_iter().enumerate() {
         let (mailbox, letters) = mailbox::open(config.limits.mailbox);
         mailboxes.push(mailbox);
         seeds.push(Seed {
+            place,
             listeners,
             letters,
             tables: Arc::clone(&tables),
@@ -162,14 +163,15 @@ fn prepare(
     Ok((inner, seeds))
 }
 
-fn spawn_worker(place: usize, seed: Seed) -> io::Result<oneshot::Receiver<io::Result<usize>>> {
+fn spawn_worker(seed: Seed) -> io::Result<oneshot::Receiver<io::Result<usize>>> {
     let (ended, end) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(format!("worker-{}", seed.place));
     let serve = move || {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         // Nobody waits where the handle is gone.
         let _nobody_waits = ended.send(runtime.and_then(|runtime| runtime.block_on(worker::run(seed))));
     };
-    std::thread::Builder::new().name(format!("worker-{place}")).spawn(serve)?;
+    thread.spawn(serve)?;
     Ok(end)
 }
 

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, spawn_local};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::account::Record;
@@ -33,9 +33,9 @@ use super::websocket::tunnel;
 use crate::drain::{Drain, Phase};
 use crate::table::reason::Reason;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, Present, WorkerMetrics};
 
-/// How often pools are looked through for connections that idled long enough.
+/// How often a worker looks after itself: at connections that idled long enough, and at how busy it was.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// Numbers connections over all workers of the process.
@@ -51,18 +51,20 @@ pub(crate) struct Worker {
     /// The port that redirects to HTTPS name.
     pub(crate) https_redirect_port: u16,
     pub(crate) metrics: Metrics,
+    /// What this worker counts for itself.
+    pub(crate) own_metrics: Arc<WorkerMetrics>,
     pub(crate) access_log: AccessLog,
     /// The tasks of viewer connections; a worker ends with the last of them.
     viewers: TaskTracker,
     pub(crate) registry: Registry,
-    /// Exchanges that are under way: with the tunnels, what a deadline cuts.
-    under_way: Cell<usize>,
     leaving: Cell<bool>,
 }
 
 /// What a worker is made from; it crosses to the worker's thread.
 #[derive(Debug)]
 pub(crate) struct Seed {
+    /// The worker's number.
+    pub(crate) place: usize,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) letters: Letters,
     pub(crate) tables: Arc<ArcSwap<LiveTable>>,
@@ -126,10 +128,10 @@ impl Worker {
             limits: seed.limits,
             drain: seed.drain,
             https_redirect_port: seed.https_redirect_port,
+            own_metrics: seed.metrics.worker(seed.place),
             metrics: seed.metrics,
             access_log: seed.access_log,
             viewers: TaskTracker::new(),
-            under_way: Cell::new(0),
             leaving: Cell::new(false),
         };
         (Rc::new(worker), seed.listeners, seed.letters)
@@ -198,7 +200,7 @@ impl Worker {
             () = serve => 0,
             // 2. The deadline: what is left is cut, and tunnels tell their logs.
             () = terminating.terminating() => {
-                let exchanges = self.under_way.get();
+                let exchanges = self.own_metrics.count(Present::Request);
                 exchanges + self.registry.terminate().await
             }
         }
@@ -208,10 +210,17 @@ impl Worker {
     async fn look_after(&self, mut letters: Letters) {
         let mut tick = interval(SWEEP);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let runtime = tokio::runtime::Handle::current().metrics();
+        let mut noted = (Instant::now(), Duration::ZERO);
         loop {
             tokio::select! {
                 // 1. Time to tidy the pool; an idle worker lets go of its old table, too.
-                _ = tick.tick() => self.pool.sweep(&self.tables.current().endpoints),
+                _ = tick.tick() => {
+                    self.pool.sweep(&self.tables.current().endpoints);
+                    let now = (Instant::now(), runtime.worker_total_busy_duration(0));
+                    self.own_metrics.busy(now.1.saturating_sub(noted.1), now.0 - noted.0);
+                    noted = now;
+                }
                 // 2. Mail; after the last writer is gone there is none.
                 Some(letter) = letters.next() => match letter {
                     Letter::Gone(keys) => keys.iter().for_each(|key| self.registry.remove(key)),
@@ -231,19 +240,14 @@ impl Worker {
         CONNECTION_IDS.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn exchange_began(&self) {
-        self.under_way.set(self.under_way.get() + 1);
-    }
-
-    pub(crate) fn exchange_ended(&self, record: &Record) {
-        self.under_way.set(self.under_way.get().saturating_sub(1));
+    /// Tells of an exchange that has ended.
+    pub(crate) fn tell(&self, record: &Record) {
         record.tell(&self.metrics, &self.access_log);
     }
 
     /// Notes a request that ended before there was a head to serve.
     pub(crate) fn refused_unread(&self, viewer: &Rc<Viewer>, reason: Reason) {
-        self.exchange_began();
-        self.exchange_ended(&Record::unread(viewer, reason));
+        self.tell(&Record::unread(viewer, reason));
     }
 
     pub(crate) fn headers_dropped(&self, underscored: usize) {

@@ -162,6 +162,16 @@ fn origins(encoder: &mut DescriptorEncoder<'_>, all: &[std::sync::Arc<OriginMetr
     for metrics in all {
         family.counter(&origin_labels(metrics), metrics.retries.value())?;
     }
+    let help = "Attempts that were not made because too many were made lately";
+    let mut family = Family::begin(encoder, "retry_budget_exhausted", help, MetricType::Counter)?;
+    for metrics in all {
+        family.counter(&origin_labels(metrics), metrics.retry_budget_exhausted.value())?;
+    }
+    let help = "How long it took to open a connection to an origin";
+    let mut family = Family::begin(encoder, "origin_connect_seconds", help, MetricType::Histogram)?;
+    for metrics in all {
+        family.histogram(&origin_labels(metrics), &metrics.connect.read())?;
+    }
     let mut family =
         Family::begin(encoder, "websocket_connections", "WebSockets that are open", MetricType::Gauge)?;
     for metrics in all {

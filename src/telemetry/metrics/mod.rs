@@ -6,13 +6,16 @@
 
 mod cells;
 mod config;
+mod drain;
 mod exposition;
 mod objects;
 mod process;
 mod traffic;
+mod workers;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::{EncodeMetric, text};
 use prometheus_client::metrics::TypedMetric;
@@ -24,8 +27,10 @@ use prometheus_client::registry::Registry;
 
 pub use cells::{Entered, Gauge};
 pub use config::ConfigMetrics;
+pub use drain::Remaining;
 pub use objects::Objects;
 pub use traffic::{Direction, DistributionMetrics, OriginMetrics, TunnelMetrics};
+pub use workers::{Counted, Present, WorkerMetrics};
 
 use crate::object::ObjectKey;
 
@@ -44,22 +49,19 @@ struct Inner {
     traffic: Arc<traffic::Traffic>,
     config: ConfigMetrics,
     objects: Arc<objects::PresentObjects>,
+    workers: Arc<workers::Workers>,
+    drain: Arc<drain::DrainMetrics>,
     connections: Family<Labels<2>, Gauge>,
+    connections_max: PlainGauge,
+    connections_rejected: Family<Labels<1>, Counter>,
+    accept_errors: Counter,
     tls_handshakes: Family<Labels<3>, Counter>,
     headers_dropped: Family<Labels<1>, Counter>,
+    panics: Family<Labels<1>, Counter>,
+    memory_pressure: PlainGauge<f64, AtomicU64>,
     status_writes: Family<Labels<1>, Counter>,
     watch_errors: Family<Labels<2>, Counter>,
-    drain_remaining: Family<Labels<1>, PlainGauge>,
     access_log_dropped: Counter,
-}
-
-/// What is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remaining {
-    /// Viewer connections.
-    pub connections: i64,
-    /// WebSockets, which are tunnels and no longer counted as connections.
-    pub web_sockets: i64,
 }
 
 /// What the binary says of itself.
@@ -85,26 +87,44 @@ impl Metrics {
         ours.register_collector(Box::new(config.clone()));
         let objects = Arc::<objects::PresentObjects>::default();
         ours.register_collector(Box::new(Arc::clone(&objects)));
+        let workers = Arc::<workers::Workers>::default();
+        ours.register_collector(Box::new(Arc::clone(&workers)));
         let connections = family(ours, "connections", "Viewer connections that are open");
+        let drain = Arc::new(drain::DrainMetrics::new(connections.clone(), Arc::clone(&traffic)));
+        ours.register_collector(Box::new(Arc::clone(&drain)));
+        let help = "How many viewer connections may be open at once";
+        let connections_max = single(ours, "connections_max", help);
+        let help = "Viewer connections that were closed at once because there are too many";
+        let connections_rejected = family(ours, "connections_rejected", help);
+        let help = "Failures to accept a connection that are ours, as the lack of file descriptors is";
+        let accept_errors = single(ours, "accept_errors", help);
         let tls_handshakes = family(ours, "tls_handshakes", "TLS handshakes with viewers");
         let headers_dropped = family(ours, "headers_dropped", "Header fields that were not passed on");
+        let help = "Faults of ours that were caught, by what was lost to them";
+        let panics = family(ours, "panics", help);
+        let help = "The share of the memory limit that is in use, from 0 to 1; 0 without a limit";
+        let memory_pressure = single(ours, "memory_pressure", help);
         let status_writes = family(ours, "status_writes", "Attempts to write a status");
         let watch_errors = family(ours, "watch_errors", "Lists and watches that failed");
-        let drain_remaining = family(ours, "drain_remaining", "What a drain still waits for");
-        let access_log_dropped = Counter::default();
         let help = "Access-log lines that found the queue full";
-        ours.register("access_log_dropped", help, access_log_dropped.clone());
+        let access_log_dropped = single(ours, "access_log_dropped", help);
         Self(Arc::new(Inner {
             registry,
             traffic,
             config,
             objects,
+            workers,
+            drain,
             connections,
+            connections_max,
+            connections_rejected,
+            accept_errors,
             tls_handshakes,
             headers_dropped,
+            panics,
+            memory_pressure,
             status_writes,
             watch_errors,
-            drain_remaining,
             access_log_dropped,
         }))
     }
@@ -139,9 +159,40 @@ impl Metrics {
         self.0.objects.ask(look);
     }
 
-    /// Counts the viewer connections of a listener (`http`, `https`) and protocol (`h1`).
+    /// Counts the viewer connections of a listener (`http`, `https`) and protocol (`h1`, `h2`).
     pub fn connections(&self, listener: &'static str, protocol: &'static str) -> Gauge {
         self.0.connections.get_or_create_owned(&[("listener", listener), ("protocol", protocol)])
+    }
+
+    /// Notes how many viewer connections may be open at once.
+    pub fn connections_max(&self, most: usize) {
+        self.0.connections_max.set(i64::try_from(most).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a viewer connection that was closed at once, because there are too many of the kind that `reason`
+    /// names.
+    pub fn connection_rejected(&self, reason: &'static str) {
+        self.0.connections_rejected.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Counts a failure to accept that is ours, as the lack of file descriptors is.
+    pub fn accept_failed(&self) {
+        self.0.accept_errors.inc();
+    }
+
+    /// The metrics of one worker, whose number is `place`.
+    pub fn worker(&self, place: usize) -> Arc<WorkerMetrics> {
+        self.0.workers.add(place)
+    }
+
+    /// Counts a fault of ours that was caught; `scope` names what was lost to it.
+    pub fn panicked(&self, scope: &'static str) {
+        self.0.panics.get_or_create(&[("scope", scope)]).inc();
+    }
+
+    /// Notes which share of the memory limit is in use; 0 where there is no limit.
+    pub fn memory_pressure(&self, share: f64) {
+        self.0.memory_pressure.set(share);
     }
 
     /// Counts a TLS handshake with a viewer: `version` is `1.2`, `1.3` or `none`,
@@ -166,15 +217,14 @@ impl Metrics {
         self.0.watch_errors.get_or_create(&[("kind", kind), ("reason", reason)]).inc();
     }
 
-    /// Reads what is open right now, and shows it as what a drain still waits for.
-    pub fn drain_remaining(&self) -> Remaining {
-        let web_sockets = self.0.traffic.open_web_sockets();
-        let listeners = ["http", "https"].map(|listener| self.connections(listener, "h1").value());
-        let remaining = Remaining { connections: listeners.iter().sum(), web_sockets };
-        for (kind, amount) in [("connections", remaining.connections), ("websockets", web_sockets)] {
-            self.0.drain_remaining.get_or_create(&[("kind", kind)]).set(amount);
-        }
-        remaining
+    /// Notes that this replica is leaving: from now on a scrape shows what that waits for.
+    pub fn drain_began(&self) {
+        self.0.drain.began();
+    }
+
+    /// What is open right now.
+    pub fn remaining(&self) -> Remaining {
+        self.0.drain.remaining()
     }
 
     /// Counts an access-log line that found the queue full.
@@ -192,76 +242,14 @@ where
     family
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use http::StatusCode;
-
-    use super::*;
-
-    fn metrics() -> Metrics {
-        Metrics::new(Build { version: "1.2.3", commit: "abc" })
-    }
-
-    fn page(metrics: &Metrics) -> String {
-        metrics.encode().unwrap()
-    }
-
-    #[test]
-    fn a_request_is_counted_under_its_distribution() {
-        let metrics = metrics();
-        let web = metrics.distribution(&ObjectKey::new("shop", "web"));
-        web.request(StatusCode::OK, "h1", Duration::from_millis(3));
-        web.request(StatusCode::SWITCHING_PROTOCOLS, "h1", Duration::from_millis(3));
-        let page = page(&metrics);
-        let shop = r#"namespace="shop",distribution="web""#;
-        assert!(
-            page.contains(&format!("tidegate_requests_total{{{shop},code=\"200\",protocol=\"h1\"}} 1\n")),
-            "{page}"
-        );
-        assert!(page.contains(&format!("tidegate_request_duration_seconds_count{{{shop}}} 1\n")), "{page}");
-        assert!(page.contains("tidegate_build_info{version=\"1.2.3\",commit=\"abc\"} 1\n"), "{page}");
-        assert!(page.contains("\nprocess_resident_memory_bytes "), "{page}");
-        assert!(page.ends_with("# EOF\n"), "{page}");
-    }
-
-    #[test]
-    fn series_end_with_the_last_tunnel_of_their_distribution() {
-        let metrics = metrics();
-        let key = ObjectKey::new("shop", "web");
-        let table = metrics.distribution(&key);
-        let tunnel = table.origin("api").web_socket_opened();
-        drop(table);
-        let open = r#"tidegate_websocket_connections{namespace="shop",distribution="web",origin="api",protocol="h1"} 1.0"#;
-        assert!(page(&metrics).contains(open), "{}", page(&metrics));
-        tunnel.closed("drain", 1012, Duration::from_secs(1));
-        assert!(!page(&metrics).contains("shop"), "{}", page(&metrics));
-    }
-
-    #[test]
-    fn a_close_code_of_the_application_has_one_label() {
-        let metrics = metrics();
-        let table = metrics.distribution(&ObjectKey::new("shop", "web"));
-        for code in [4000, 4001] {
-            table.origin("api").web_socket_opened().closed("viewer", code, Duration::ZERO);
-        }
-        let page = page(&metrics);
-        assert!(page.contains(r#"closed_by="viewer",code="app"} 2"#), "{page}");
-    }
-
-    #[test]
-    fn objects_that_are_gone_take_their_series_with_them() {
-        let metrics = metrics();
-        let key = ObjectKey::new("shop", "web");
-        let deployed = Objects { states: vec![(key, "Deployed".to_owned())], ..Objects::default() };
-        metrics.objects(move || deployed.clone());
-        assert!(
-            page(&metrics).contains("tidegate_distributions{state=\"Deployed\"} 1"),
-            "{}",
-            page(&metrics)
-        );
-        metrics.objects(Objects::default);
-        assert!(!page(&metrics).contains("Deployed"), "{}", page(&metrics));
-    }
+fn single<M>(registry: &mut Registry, name: &str, help: &str) -> M
+where
+    M: Default + Clone + EncodeMetric + fmt::Debug + Send + Sync + 'static,
+{
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,10 @@ use crate::object::ObjectKey;
 const REQUEST_BOUNDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
+/// From a tenth of a millisecond, as within a node, to what `connectionTimeout` allows.
+const CONNECT_BOUNDS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
 /// From a second to a week: WebSockets live long.
 const WEB_SOCKET_BOUNDS: &[f64] =
     &[1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0];
@@ -51,6 +55,8 @@ pub struct OriginMetrics {
     pub(super) duration: Histogram,
     pub(super) errors: Counters<&'static str>,
     pub(super) retries: Counter,
+    pub(super) retry_budget_exhausted: Counter,
+    pub(super) connect: Histogram,
     pub(super) web_sockets: Gauge,
 }
 
@@ -134,6 +140,8 @@ impl DistributionMetrics {
             duration: Histogram::new(REQUEST_BOUNDS),
             errors: Counters::default(),
             retries: Counter::default(),
+            retry_budget_exhausted: Counter::default(),
+            connect: Histogram::new(CONNECT_BOUNDS),
             web_sockets: Gauge::default(),
         });
         origins.insert(id.to_owned(), Arc::downgrade(&made));
@@ -159,6 +167,16 @@ impl OriginMetrics {
     /// Counts an attempt after the first.
     pub fn retried(&self) {
         self.retries.add(1);
+    }
+
+    /// Counts an attempt that was not made because too many were made lately.
+    pub fn retry_budget_exhausted(&self) {
+        self.retry_budget_exhausted.add(1);
+    }
+
+    /// Counts a new connection, and how long it took until it could carry a request.
+    pub fn connected(&self, duration: Duration) {
+        self.connect.observe(duration);
     }
 
     /// Counts a tunnel that opened; what is answered counts the rest of its life.
