@@ -22,8 +22,24 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("http2-settings"),
 ];
 
-/// What `Connection` may name without being obeyed: it routes, frames or authorises the message.
-const KEPT: [&str; 6] = ["host", "authorization", "cookie", "set-cookie", "content-length", "te"];
+/// What `Connection` may name without being obeyed: it routes, frames or authorises the message, or tells of the
+/// way that it took.
+const KEPT: [&str; 10] = [
+    "host",
+    "authorization",
+    "cookie",
+    "set-cookie",
+    "content-length",
+    "te",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-request-id",
+];
+
+fn is_kept(name: &HeaderName) -> bool {
+    KEPT.contains(&name.as_str()) || name.as_str().starts_with("x-forwarded-")
+}
 
 /// Takes the fields of one connection out of a head.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -32,7 +48,7 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
-        .filter(|name| !KEPT.contains(&name.as_str()))
+        .filter(|name| !is_kept(name))
         .collect();
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
@@ -104,7 +120,7 @@ mod tests {
     #[test]
     fn connection_takes_out_what_it_names_but_not_what_routes_or_authorises() {
         let mut headers = head(&[
-            ("connection", "close, X-Mine,authorization, host"),
+            ("connection", "close, X-Mine,authorization, host, via, X-Forwarded-For"),
             ("connection", "x-more"),
             ("x-mine", "1"),
             ("x-more", "1"),
@@ -114,10 +130,12 @@ mod tests {
             ("proxy-connection", "close"),
             ("upgrade", "h2c"),
             ("http2-settings", "x"),
+            ("via", "1.1 other"),
+            ("x-forwarded-for", "192.0.2.7"),
             ("accept", "*/*"),
         ]);
         strip_hop_by_hop(&mut headers);
-        assert_eq!(names(&headers), ["accept", "authorization", "host"]);
+        assert_eq!(names(&headers), ["accept", "authorization", "host", "via", "x-forwarded-for"]);
     }
 
     #[test]
