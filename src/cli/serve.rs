@@ -22,7 +22,7 @@ use super::source::Source;
 use super::tasks::Tasks;
 use super::{BUILD, End, ending};
 use crate::admin::{self, Found, Judgements, Sources};
-use crate::dataplane::{self, Limits};
+use crate::dataplane::{self, Entrance, Limits, TrustedProxies};
 use crate::drain::{self, Drain};
 use crate::reconcile::{self, Publication, Reconciler, Round};
 use crate::settings::Settings;
@@ -120,6 +120,7 @@ fn plane_config(settings: &Settings) -> dataplane::Config {
             viewer_idle: viewers.viewer_idle_timeout,
             ..Limits::default()
         },
+        entrance: Entrance { trusted_proxies: TrustedProxies::new(viewers.trusted_proxies.clone()) },
         https_redirect_port: viewers.https_redirect_port,
     }
 }

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{REFERER, USER_AGENT};
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::dataplane::connection::Viewer;
 use crate::dataplane::connection::turn::Turn;
 use crate::dataplane::live::LiveDistribution;
 use crate::dataplane::response::body::OriginBodyFailure;
+use crate::dataplane::viewer::address::{self, Sender};
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::table::host::HostName;
 use crate::table::reason::Reason;
@@ -25,8 +26,10 @@ use crate::telemetry::metrics::{Counted, Metrics, Present};
 /// What is known of one exchange.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
-    /// How the viewer came.
+    /// The connection.
     pub(crate) viewer: Rc<Viewer>,
+    /// Who sent the request.
+    pub(crate) sender: Sender,
     /// None where the head could not be read, as path and host.
     pub(crate) method: Option<Method>,
     pub(crate) version: Version,
@@ -36,6 +39,7 @@ pub(crate) struct Record {
     pub(crate) path: Option<String>,
     pub(crate) user_agent: Option<HeaderValue>,
     pub(crate) referer: Option<HeaderValue>,
+    pub(crate) x_forwarded_for: Option<HeaderValue>,
     pub(crate) request_id: Option<HeaderValue>,
     /// The Distribution, and the position of the behavior that judged the request.
     pub(crate) matched: Option<(Arc<LiveDistribution>, usize)>,
@@ -57,13 +61,15 @@ pub(crate) struct Record {
 impl Record {
     /// The record of a request whose head never became complete.
     pub(crate) fn unread(viewer: &Rc<Viewer>, reason: Reason) -> Self {
-        let mut record = Self::new(Rc::clone(viewer));
+        let mut record = Self::new(Rc::clone(viewer), &HeaderMap::new());
         (record.status, record.reason) = (Some(reason.status()), Some(reason.as_str()));
         record
     }
 
-    fn new(viewer: Rc<Viewer>) -> Self {
+    fn new(viewer: Rc<Viewer>, headers: &HeaderMap) -> Self {
         Self {
+            sender: viewer.sender(headers),
+            x_forwarded_for: address::forwarded_for(headers),
             viewer,
             method: None,
             version: Version::HTTP_11,
@@ -118,9 +124,10 @@ impl Record {
             event: if opens { Event::WebsocketOpen } else { Event::Request },
             request_id: text(self.request_id.as_ref()),
             connection_id: Some(self.viewer.id),
-            viewer: Some(self.viewer.peer),
+            viewer: Some(self.sender.address),
+            x_forwarded_for: text(self.x_forwarded_for.as_ref()),
             listener: Some(self.viewer.local),
-            scheme: Some(self.viewer.scheme().as_str()),
+            scheme: Some(self.sender.scheme.as_str()),
             sni: session.and_then(|session| session.sni.as_ref()).map(HostName::as_str),
             host: self.host.as_ref().map(HostName::as_str),
             method: self.method.as_ref().map(Method::as_str),
@@ -192,7 +199,7 @@ impl Account {
             path: Some(head.uri.path().to_owned()),
             user_agent: head.headers.get(USER_AGENT).cloned(),
             referer: head.headers.get(REFERER).cloned(),
-            ..Record::new(viewer)
+            ..Record::new(viewer, &head.headers)
         };
         Self { record, opened: Instant::now(), request_body, turn, _present: present }
     }

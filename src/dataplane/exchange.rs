@@ -152,6 +152,7 @@ impl Exchange {
         let load = if upgrade.is_some() { Load::Tunnel } else { Load::Exchange };
         let facts = Facts {
             viewer: &self.viewer,
+            sender: self.account.record.sender,
             authority: &authority,
             target: &target,
             origin: &origin.origin,
@@ -182,6 +183,7 @@ impl Exchange {
         let live = self.viewer.worker.tables.current();
         let request = decide::Request {
             transport: self.viewer.transport(),
+            scheme: self.account.record.sender.scheme,
             version: head.version,
             method: &head.method,
             host: &authority.host,
@@ -261,7 +263,7 @@ impl Exchange {
             behavior: distribution.label(route_position).unwrap_or_default().to_owned(),
             origin: live.origin.key.id.clone(),
             endpoint: loaded.endpoint(),
-            viewer: self.viewer.peer,
+            viewer: self.account.record.sender.address,
         };
         let metrics = live.metrics.web_socket_opened();
         let witness = Box::new(TunnelWitness::new(self.account.record.clone(), metrics, loaded));

@@ -6,6 +6,7 @@
 
 mod account;
 mod connection;
+mod entrance;
 mod exchange;
 mod guarded_io;
 mod limits;
@@ -35,11 +36,13 @@ use crate::table::RoutingTable;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 
+pub use entrance::Entrance;
 pub use limits::Limits;
 pub use listener::ListenError;
 use listener::{Kind, Listener};
 use live::{Linker, LiveTable};
 use mailbox::Mailbox;
+pub use viewer::address::TrustedProxies;
 use websocket::Listed;
 use worker::Seed;
 
@@ -54,6 +57,8 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// Waits and bounds.
     pub limits: Limits,
+    /// Who is let in, and what is believed of them.
+    pub entrance: Entrance,
     /// The port that redirects to HTTPS name; 443 is left out.
     pub https_redirect_port: u16,
 }
@@ -147,6 +152,7 @@ fn prepare(
             tables: Arc::clone(&tables),
             limits: config.limits.clone(),
             drain: drain.clone(),
+            entrance: config.entrance.clone(),
             https_redirect_port: config.https_redirect_port,
             metrics: metrics.clone(),
             access_log: access_log.clone(),

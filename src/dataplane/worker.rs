@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::account::Record;
 use super::connection::{Viewer, http1};
+use super::entrance::Entrance;
 use super::exchange::Opened;
 use super::limits::Limits;
 use super::listener::{self, Kind, Listener};
@@ -27,6 +28,7 @@ use super::live::LiveTable;
 use super::mailbox::{Letter, Letters};
 use super::origin::Pool;
 use super::tls;
+use super::viewer::address::Peer;
 use super::websocket::registry::Registry;
 use super::websocket::side::{Side, Upgraded};
 use super::websocket::tunnel;
@@ -48,6 +50,7 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     pub(crate) limits: Limits,
     pub(crate) drain: Drain,
+    pub(crate) entrance: Entrance,
     /// The port that redirects to HTTPS name.
     pub(crate) https_redirect_port: u16,
     pub(crate) metrics: Metrics,
@@ -70,6 +73,7 @@ pub(crate) struct Seed {
     pub(crate) tables: Arc<ArcSwap<LiveTable>>,
     pub(crate) limits: Limits,
     pub(crate) drain: Drain,
+    pub(crate) entrance: Entrance,
     pub(crate) https_redirect_port: u16,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
@@ -127,6 +131,7 @@ impl Worker {
             registry: Registry::new(seed.limits.tunnels),
             limits: seed.limits,
             drain: seed.drain,
+            entrance: seed.entrance,
             https_redirect_port: seed.https_redirect_port,
             own_metrics: seed.metrics.worker(seed.place),
             metrics: seed.metrics,
@@ -146,8 +151,7 @@ impl Worker {
         permit: OwnedSemaphorePermit,
     ) {
         listener::tune(&stream);
-        // A listener on `[::]` sees IPv4 viewers as `::ffff:192.0.2.1`, which no log and no policy should.
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let peer = Peer::new(peer, &self.entrance.trusted_proxies);
         let open = self.metrics.connections(kind.as_str(), "h1").enter();
         let worker = Rc::clone(self);
         self.viewers.spawn_local(caught(async move {
@@ -161,7 +165,7 @@ impl Worker {
                     http1::serve(Viewer::new(worker, peer, local, Some(session), open), stream).await;
                 }
                 Err(failure) => {
-                    tracing::debug!(event = "tls.failed", viewer = %peer, error = %failure, "no TLS session");
+                    tracing::debug!(event = "tls.failed", viewer = %peer.address, error = %failure, "no TLS session");
                 }
             }
         }));

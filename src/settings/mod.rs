@@ -6,6 +6,7 @@
 mod contradiction;
 mod duration;
 mod ending;
+mod network;
 mod objects;
 mod process;
 mod viewers;
@@ -96,6 +97,7 @@ mod tests {
             (vec!["--watch-namespaces", "shop,"], "write the names of namespaces"),
             (vec!["--watch-namespaces="], "write the names of namespaces"),
             (vec!["--debug-from", "here"], "write a network such as 10.0.0.0/8"),
+            (vec!["--trusted-proxies", "here"], "write a network such as 10.0.0.0/8"),
             (vec!["--log-level", "a=b=c"], "write a level"),
         ];
         for (flags, expected) in rows {

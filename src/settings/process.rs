@@ -1,11 +1,12 @@
 //! The process itself: its threads, its logs, and the door for operators.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use clap::Args;
 use ipnet::IpNet;
 
+use super::network::network;
 use crate::telemetry::access_log::Scope;
 use crate::telemetry::log::Format;
 
@@ -63,13 +64,6 @@ impl Process {
         let most = NonZeroUsize::new(MOST_DEFAULT_WORKERS).unwrap_or(NonZeroUsize::MIN);
         self.workers.unwrap_or_else(|| cores().min(most))
     }
-}
-
-fn network(text: &str) -> Result<IpNet, String> {
-    let single = || text.parse::<IpAddr>().map(IpNet::from);
-    text.parse()
-        .or_else(|_| single())
-        .map_err(|_| "write a network such as 10.0.0.0/8, or an address".to_owned())
 }
 
 /// Only checks: a filter cannot be cloned, and the settings can.

@@ -19,8 +19,10 @@ use crate::object::ObjectKey;
 /// What is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'r> {
-    /// How the viewer came.
+    /// What the connection is.
     pub transport: Transport<'r>,
+    /// How the viewer came: over HTTPS also where a trusted proxy ended its TLS.
+    pub scheme: Scheme,
     /// The version of its request line.
     pub version: Version,
     /// Its method; for a WebSocket handshake over HTTP/2 the GET that it stands for.
@@ -34,6 +36,26 @@ pub struct Request<'r> {
 }
 
 /// How a viewer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As URLs and logs write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// What a viewer's connection to us is. Only TLS of ours has shown a certificate, so only that binds a connection
+/// to hosts, whatever a proxy tells of the viewer.
 #[derive(Clone, Copy, Debug)]
 pub enum Transport<'r> {
     /// Without TLS.
@@ -144,7 +166,7 @@ fn root_object(routes: &Routes, request: Request<'_>) -> Option<Target> {
 
 /// The policies in their order: protocol, method, WebSocket, and whether there is anywhere to go.
 fn judge_policies(route: &Route, request: Request<'_>) -> Option<Outcome> {
-    if matches!(request.transport, Transport::Plain) {
+    if request.scheme == Scheme::Http {
         match route.viewer_protocol_policy {
             ViewerProtocolPolicy::AllowAll => {}
             ViewerProtocolPolicy::HttpsOnly => return Some(Outcome::Refuse(Reason::HttpsOnly)),
@@ -210,6 +232,7 @@ mod tests {
         let (host, target) = (HostName::parse(url.0).unwrap(), Target::parse(url.1).unwrap());
         let request = Request {
             transport: Transport::Plain,
+            scheme: Scheme::Http,
             version,
             method: &method,
             host: &host,

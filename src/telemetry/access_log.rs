@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::telemetry::Address;
 use crate::telemetry::metrics::Metrics;
 
 /// How many lines wait for the writer: at 500 bytes each, 4 MiB.
@@ -52,9 +53,12 @@ pub struct Line<'l> {
     /// Which viewer connection, unique within the process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_id: Option<u64>,
-    /// The viewer's address, with its port.
+    /// The viewer's address, with its port where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub viewer: Option<std::net::SocketAddr>,
+    pub viewer: Option<Address>,
+    /// `X-Forwarded-For` as it came, believed or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x_forwarded_for: Option<&'l str>,
     /// The listener's own address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<std::net::SocketAddr>,

@@ -4,7 +4,10 @@
 //! Start with [`metrics::Metrics`] and [`access_log::AccessLog`].
 
 pub mod access_log;
+mod address;
 pub mod log;
 pub mod metrics;
 #[cfg(test)]
 mod page;
+
+pub use address::Address;

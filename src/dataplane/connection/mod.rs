@@ -11,10 +11,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use http::HeaderMap;
+
 use super::tls::Session;
-use super::viewer::forwarded::{AddressValue, Scheme};
+use super::viewer::address::{Peer, Sender};
 use super::worker::Worker;
-use crate::table::decide::Transport;
+use crate::table::decide::{Scheme, Transport};
 use crate::telemetry::metrics::Entered;
 
 /// One viewer's connection, as everything that happens on it sees it.
@@ -22,10 +24,9 @@ pub(crate) struct Viewer {
     pub(crate) worker: Rc<Worker>,
     /// Unique in this process.
     pub(crate) id: u64,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     /// The listener's address.
     pub(crate) local: SocketAddr,
-    pub(crate) address_value: AddressValue,
     /// What the TLS handshake settled; none on plaintext.
     pub(crate) session: Option<Session>,
     /// Counts it as an open connection.
@@ -35,23 +36,15 @@ pub(crate) struct Viewer {
 impl Viewer {
     pub(crate) fn new(
         worker: Rc<Worker>,
-        peer: SocketAddr,
+        peer: Peer,
         local: SocketAddr,
         session: Option<Session>,
         open: Entered,
     ) -> Rc<Self> {
-        Rc::new(Self {
-            id: worker.next_connection_id(),
-            worker,
-            peer,
-            local,
-            address_value: AddressValue::new(peer.ip()),
-            session,
-            _open: open,
-        })
+        Rc::new(Self { id: worker.next_connection_id(), worker, peer, local, session, _open: open })
     }
 
-    /// How the viewer came, for the judgement.
+    /// What the connection is, for the judgement.
     pub(crate) fn transport(&self) -> Transport<'_> {
         match &self.session {
             Some(session) => Transport::Tls(&session.identity),
@@ -59,14 +52,18 @@ impl Viewer {
         }
     }
 
-    /// How the viewer came, for the origin and the log.
-    pub(crate) fn scheme(&self) -> Scheme {
-        if self.session.is_some() { Scheme::Https } else { Scheme::Http }
+    /// Who sent a request with these fields.
+    pub(crate) fn sender(&self, headers: &HeaderMap) -> Sender {
+        let scheme = if self.session.is_some() { Scheme::Https } else { Scheme::Http };
+        self.peer.sender(headers, scheme, &self.worker.entrance.trusted_proxies)
     }
 }
 
 impl fmt::Debug for Viewer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Viewer").field("id", &self.id).field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Viewer")
+            .field("id", &self.id)
+            .field("peer", &self.peer.address)
+            .finish_non_exhaustive()
     }
 }

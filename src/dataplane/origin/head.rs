@@ -9,6 +9,7 @@ use http_body::Body;
 
 use crate::dataplane::connection::Viewer;
 use crate::dataplane::live::Load;
+use crate::dataplane::viewer::address::Sender;
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::viewer::forwarded;
 use crate::dataplane::viewer::headers::{self, Trailers};
@@ -21,6 +22,7 @@ use crate::table::target::Target;
 #[derive(Debug)]
 pub(crate) struct Facts<'f> {
     pub(crate) viewer: &'f Viewer,
+    pub(crate) sender: Sender,
     pub(crate) authority: &'f Authority,
     pub(crate) target: &'f Target,
     pub(crate) origin: &'f Origin,
@@ -47,7 +49,7 @@ pub(crate) fn compose(mut head: Parts, facts: Facts<'_>) -> Result<Composed, Rea
     facts.viewer.worker.headers_dropped(headers::drop_underscores(fields));
     fields.remove(EXPECT); // answered by us, once there is an origin to take the body
     let Facts { viewer, authority, .. } = facts;
-    let request_id = forwarded::set(fields, &viewer.address_value, viewer.scheme(), authority, version);
+    let request_id = forwarded::set(fields, &viewer.peer, facts.sender, authority, version);
     put_framing(fields, facts.body);
     match facts.load {
         Load::Tunnel => put_upgrade(fields),

@@ -1,80 +1,56 @@
 //! What we tell an origin about the viewer: `X-Forwarded-*`, `X-Real-IP`, `Via`, `X-Request-Id`.
 //!
-//! No peer is trusted: what a viewer claims of itself is replaced.
-
-use std::net::IpAddr;
+//! What a viewer claims of itself is replaced; what a trusted proxy says of its viewers is kept and added to.
 
 use bytes::Bytes;
 use http::header::{FORWARDED, HeaderName, VIA};
 use http::{HeaderMap, HeaderValue, Version};
 
+use super::address::{self, Peer, Sender, Trust, X_FORWARDED_FOR, X_FORWARDED_PROTO};
 use super::gate::{VIA_TOKEN, version_name};
+use crate::table::decide::Scheme;
 use crate::table::host::Authority;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a viewer could claim that origins take for our word (the certificate that we would have checked).
 const CLIENT_CERTIFICATE: &str = "x-client-cert-";
 
-/// How the viewer came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scheme {
-    /// Without TLS.
-    Http,
-    /// With TLS.
-    Https,
-}
+/// The longest request id that is kept, in bytes.
+const LONGEST_ID: usize = 128;
 
-impl Scheme {
-    /// As URLs and logs write it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    fn default_port(self) -> &'static str {
-        match self {
-            Self::Http => "80",
-            Self::Https => "443",
-        }
-    }
-}
-
-/// The viewer's address as header fields carry it; made once a connection.
-#[derive(Clone, Debug)]
-pub(crate) struct AddressValue(HeaderValue);
-
-impl AddressValue {
-    pub(crate) fn new(address: IpAddr) -> Self {
-        Self(value(address.to_string()))
-    }
-}
-
-/// Replaces whatever the head says of the viewer by what we know; gives the request's new id.
+/// Says who `sender` is, and which `peer` brought the request; gives the request's id.
 pub(crate) fn set(
     headers: &mut HeaderMap,
-    viewer: &AddressValue,
-    scheme: Scheme,
+    peer: &Peer,
+    sender: Sender,
     authority: &Authority,
     version: Version,
 ) -> HeaderValue {
-    headers.remove(FORWARDED);
     drop_client_certificate(headers);
-    let port = match authority.port {
-        Some(port) => value(port.to_string()),
-        None => HeaderValue::from_static(scheme.default_port()),
+    let (chain, real, id) = match peer.trust {
+        Trust::Stranger => {
+            headers.remove(FORWARDED);
+            (None, peer.value.clone(), None)
+        }
+        Trust::Proxy => {
+            let chain = address::forwarded_for(headers);
+            let chain = chain.and_then(|chain| address::appended(&chain, peer.value.as_bytes()));
+            (chain, value(sender.address.ip.to_string()), kept_id(headers))
+        }
     };
-    let id = request_id();
-    headers.insert(X_FORWARDED_FOR, viewer.0.clone());
-    headers.insert(X_REAL_IP, viewer.0.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
+    let port = match (authority.port, sender.scheme) {
+        (Some(port), _) => value(port.to_string()),
+        (None, Scheme::Http) => HeaderValue::from_static("80"),
+        (None, Scheme::Https) => HeaderValue::from_static("443"),
+    };
+    let id = id.unwrap_or_else(new_id);
+    headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| peer.value.clone()));
+    headers.insert(X_REAL_IP, real);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(sender.scheme.as_str()));
     headers.insert(X_FORWARDED_HOST, value(authority.to_string()));
     headers.insert(X_FORWARDED_PORT, port);
     headers.insert(X_REQUEST_ID, id.clone());
@@ -89,58 +65,114 @@ fn drop_client_certificate(headers: &mut HeaderMap) {
     }
 }
 
+/// The one id that a trusted proxy gave.
+fn kept_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut ids = headers.get_all(X_REQUEST_ID).iter();
+    let (Some(id), None) = (ids.next(), ids.next()) else { return None };
+    let plain = !id.is_empty() && id.len() <= LONGEST_ID && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    plain.then(|| id.clone())
+}
+
 /// 128 random bits in hexadecimal: unique, not secret.
-fn request_id() -> HeaderValue {
+fn new_id() -> HeaderValue {
     value(format!("{:032x}", fastrand::u128(..)))
 }
 
 /// A value that we composed ourselves from digits, host names and the like.
-fn value(text: String) -> HeaderValue {
+pub(super) fn value(text: String) -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(text)).expect("we write only visible ASCII")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataplane::viewer::address::TrustedProxies;
 
-    #[test]
-    fn claims_of_the_viewer_are_replaced() {
+    const CLAIMS: [(&str, &str); 11] = [
+        ("x-forwarded-for", "6.6.6.6"),
+        ("x-forwarded-for", "7.7.7.7"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "b.example"),
+        ("x-forwarded-port", "1"),
+        ("x-real-ip", "6.6.6.6"),
+        ("forwarded", "for=6.6.6.6"),
+        ("x-client-cert-subject", "CN=root"),
+        ("x-request-id", "mine"),
+        ("traceparent", "00-1-2-00"),
+        ("via", "1.0 other"),
+    ];
+
+    /// What the origin hears of a request with these lines that `peer` sends over plaintext.
+    fn told(peer: &str, lines: &[(&'static str, &'static str)], authority: &str) -> (HeaderMap, HeaderValue) {
         let mut headers = HeaderMap::new();
-        let lines = [
-            ("x-forwarded-for", "6.6.6.6"),
-            ("x-forwarded-for", "7.7.7.7"),
-            ("x-forwarded-proto", "https"),
-            ("x-real-ip", "6.6.6.6"),
-            ("forwarded", "for=6.6.6.6"),
-            ("x-client-cert-subject", "CN=root"),
-            ("x-request-id", "mine"),
-            ("via", "1.0 other"),
-        ];
         for (name, value) in lines {
-            headers.append(name, HeaderValue::from_static(value));
+            headers.append(*name, HeaderValue::from_static(value));
         }
-        let authority = Authority::parse("a.example:8080").unwrap();
-        let viewer = AddressValue::new("192.0.2.7".parse().unwrap());
-        let id = set(&mut headers, &viewer, Scheme::Http, &authority, Version::HTTP_11);
-        let all = |name: &str| -> Vec<&str> {
-            headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
-        };
-        assert_eq!(all("x-forwarded-for"), ["192.0.2.7"]);
-        assert_eq!(all("x-real-ip"), ["192.0.2.7"]);
-        assert_eq!(all("x-forwarded-proto"), ["http"]);
-        assert_eq!(all("x-forwarded-host"), ["a.example:8080"]);
-        assert_eq!(all("x-forwarded-port"), ["8080"]);
-        assert_eq!(all("x-request-id"), [id.to_str().unwrap()]);
-        assert_eq!(all("via"), ["1.0 other", "1.1 tidegate"]);
-        assert!(all("forwarded").is_empty() && all("x-client-cert-subject").is_empty());
+        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let peer = Peer::new(peer.parse().unwrap(), &proxies);
+        let sender = peer.sender(&headers, Scheme::Http, &proxies);
+        let id = set(&mut headers, &peer, sender, &Authority::parse(authority).unwrap(), Version::HTTP_11);
+        (headers, id)
+    }
+
+    fn all<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h str> {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
     }
 
     #[test]
-    fn without_a_port_in_host_the_scheme_gives_it() {
-        let mut headers = HeaderMap::new();
-        let viewer = AddressValue::new("192.0.2.7".parse().unwrap());
-        let authority = Authority::parse("a.example").unwrap();
-        set(&mut headers, &viewer, Scheme::Https, &authority, Version::HTTP_11);
-        assert_eq!(headers.get("x-forwarded-port").unwrap(), "443");
+    fn claims_of_a_stranger_are_replaced() {
+        let (headers, id) = told("192.0.2.7:5", &CLAIMS, "a.example:8080");
+        let rows: [(&str, &[&str]); 11] = [
+            ("x-forwarded-for", &["192.0.2.7"]),
+            ("x-real-ip", &["192.0.2.7"]),
+            ("x-forwarded-proto", &["http"]),
+            ("x-forwarded-host", &["a.example:8080"]),
+            ("x-forwarded-port", &["8080"]),
+            ("x-request-id", &[id.to_str().unwrap()]),
+            ("via", &["1.0 other", "1.1 tidegate"]),
+            ("traceparent", &["00-1-2-00"]),
+            ("forwarded", &[]),
+            ("x-client-cert-subject", &[]),
+            ("x-client-cert", &[]),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(all(&headers, name), expected, "{name}");
+        }
+        assert_ne!(id, "mine");
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_and_named() {
+        let (headers, id) = told("10.1.1.1:5", &CLAIMS, "a.example");
+        let rows: [(&str, &[&str]); 9] = [
+            ("x-forwarded-for", &["6.6.6.6, 7.7.7.7, 10.1.1.1"]),
+            ("x-real-ip", &["7.7.7.7"]),
+            ("x-forwarded-proto", &["https"]),
+            ("x-forwarded-host", &["a.example"]),
+            ("x-forwarded-port", &["443"]),
+            ("x-request-id", &["mine"]),
+            ("via", &["1.0 other", "1.1 tidegate"]),
+            ("forwarded", &["for=6.6.6.6"]),
+            ("x-client-cert-subject", &[]),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(all(&headers, name), expected, "{name}");
+        }
+        assert_eq!(id, "mine");
+        let (headers, _) = told("10.1.1.1:5", &[], "a.example");
+        assert_eq!(all(&headers, "x-forwarded-for"), ["10.1.1.1"]);
+    }
+
+    #[test]
+    fn only_one_plain_request_id_is_kept() {
+        let long: &'static str = "y".repeat(129).leak();
+        let rows: [(&[&'static str], bool); 5] =
+            [(&["a-1"], true), (&["a", "b"], false), (&[""], false), (&["a b"], false), (&[long], false)];
+        for (ids, kept) in rows {
+            let lines: Vec<_> = ids.iter().map(|id| ("x-request-id", *id)).collect();
+            let (headers, id) = told("10.1.1.1:5", &lines, "a.example");
+            assert_eq!(all(&headers, "x-request-id"), [id.to_str().unwrap()]);
+            assert_eq!(id == ids[0], kept, "{ids:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The viewer's side of an exchange: what a request must be, and what of it is passed on.
 
+pub(crate) mod address;
 pub(crate) mod body;
 pub(crate) mod forwarded;
 pub(crate) mod gate;

@@ -19,6 +19,7 @@ use super::closing::{Cause, Closed, Verdict};
 use crate::drain::Schedule;
 use crate::object::ObjectKey;
 use crate::table::reason::Reason;
+use crate::telemetry::Address;
 use crate::telemetry::metrics::Direction;
 
 /// The tunnels of one worker; cheap to clone, and at home on its thread.
@@ -54,7 +55,7 @@ pub struct Labels {
     /// The endpoint.
     pub endpoint: SocketAddr,
     /// The viewer's address.
-    pub viewer: SocketAddr,
+    pub viewer: Address,
 }
 
 /// Who wants to know what happens to one tunnel: its metrics and its log lines.

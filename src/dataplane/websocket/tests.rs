@@ -210,7 +210,7 @@ fn shop() -> ObjectKey {
 
 fn labels() -> Labels {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    Labels { behavior: "*".into(), origin: "api".into(), endpoint: address, viewer: address }
+    Labels { behavior: "*".into(), origin: "api".into(), endpoint: address, viewer: address.into() }
 }
 
 fn schedule(spread: Duration, deadline: Duration) -> Schedule {

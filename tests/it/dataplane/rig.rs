@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use tidegate::dataplane::{self, Config, Handle, Limits, StartError};
+use tidegate::dataplane::{self, Config, Entrance, Handle, Limits, StartError};
 use tidegate::drain::{self, Controller, Phase};
 use tidegate::object::ObjectKey;
 use tidegate::table::certificate::Certificates;
@@ -29,6 +29,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// How long anything may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Waits for what must happen soon.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -50,17 +52,28 @@ impl Plane {
         Self::of_workers(2, limits)
     }
 
+    /// One with an entrance of its own, of a single worker.
+    pub(crate) fn behind(entrance: Entrance, limits: Limits, sites: Vec<Site>) -> Self {
+        let plane = Self::on(LOOPBACK, 1, limits, entrance).unwrap();
+        plane.publish(sites);
+        plane
+    }
+
     fn of_workers(workers: usize, limits: Limits) -> Self {
-        let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
-        Self::on(loopback, workers, limits).unwrap()
+        Self::on(LOOPBACK, workers, limits, Entrance::default()).unwrap()
     }
 
     /// One on an address that may be taken.
     pub(crate) fn try_on(address: SocketAddr) -> Result<Self, StartError> {
-        Self::on(address, 1, Limits::default())
+        Self::on(address, 1, Limits::default(), Entrance::default())
     }
 
-    fn on(address: SocketAddr, workers: usize, limits: Limits) -> Result<Self, StartError> {
+    fn on(
+        address: SocketAddr,
+        workers: usize,
+        limits: Limits,
+        entrance: Entrance,
+    ) -> Result<Self, StartError> {
         let (controller, drain) = drain::channel();
         let metrics = Metrics::new(Build { version: "0", commit: "0" });
         let (access_log, _writer) = access_log::start(Scope::Off, std::io::sink(), metrics.clone()).unwrap();
@@ -69,6 +82,7 @@ impl Plane {
             https: vec![([127, 0, 0, 1], 0).into()],
             workers: NonZeroUsize::new(workers).unwrap(),
             limits,
+            entrance,
             https_redirect_port: 8443,
         };
         let handle = dataplane::start(&config, &drain, &metrics, &access_log)?;
