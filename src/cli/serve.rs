@@ -117,6 +117,8 @@ fn plane_config(settings: &Settings) -> dataplane::Config {
         limits: Limits {
             tls_handshake: viewers.tls_handshake_timeout,
             request_head: viewers.viewer_header_timeout,
+            request_body_gap: viewers.viewer_body_timeout,
+            answer_stall: viewers.viewer_write_timeout,
             viewer_idle: viewers.viewer_idle_timeout,
             ..Limits::default()
         },

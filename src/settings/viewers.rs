@@ -72,6 +72,26 @@ pub struct Viewers {
     )]
     pub viewer_header_timeout: Duration,
 
+    /// How long a viewer may pause while it sends a request's body that the origin waits for
+    #[arg(
+        long,
+        env = "TIDEGATE_VIEWER_BODY_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = duration
+    )]
+    pub viewer_body_timeout: Duration,
+
+    /// How long a viewer may take nothing of an answer
+    #[arg(
+        long,
+        env = "TIDEGATE_VIEWER_WRITE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = duration
+    )]
+    pub viewer_write_timeout: Duration,
+
     /// How long a viewer's connection is kept between two requests
     ///
     /// The default is above the 60 s of common load balancers, so that they close first.
