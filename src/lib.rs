@@ -12,6 +12,7 @@ pub mod dataplane;
 pub mod drain;
 mod nearest;
 pub mod object;
+pub mod overload;
 pub mod provider;
 pub mod reconcile;
 pub mod settings;

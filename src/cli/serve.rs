@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use super::{BUILD, End, ending};
 use crate::admin::{self, Found, Judgements, Sources};
 use crate::dataplane::{self, Entrance, Limits, TrustedProxies};
 use crate::drain::{self, Drain};
+use crate::overload::{self, Memory, Overload};
 use crate::reconcile::{self, Publication, Reconciler, Round};
 use crate::settings::Settings;
 use crate::table::RoutingTable;
@@ -87,9 +89,10 @@ async fn serve_and_drain(
 ) -> anyhow::Result<End> {
     let mut signals = Signals::listen().context("signals cannot be listened for")?;
     let (controller, drain) = drain::channel();
-    let plane = dataplane::start(&plane_config(settings), &drain, metrics, access_log)?;
-    let mut workers = pin!(plane.join());
     let mut tasks = Tasks::default();
+    let overload = watch_memory(metrics, &mut tasks);
+    let plane = dataplane::start(&plane_config(settings, overload), &drain, metrics, access_log)?;
+    let mut workers = pin!(plane.join());
     let ready = tokio::select! {
         ready = start_control(settings, &plane, &drain, metrics, &mut tasks) => ready?,
         // Nothing was served yet, so there is nothing to drain.
@@ -108,7 +111,19 @@ async fn serve_and_drain(
     Ok(ending::drain(&controller, workers, &mut signals, settings, metrics).await?)
 }
 
-fn plane_config(settings: &Settings) -> dataplane::Config {
+/// Has the memory watched for as long as the process lives.
+fn watch_memory(metrics: &Metrics, tasks: &mut Tasks) -> Overload {
+    let (controller, overload) = overload::channel();
+    let metrics = metrics.clone();
+    let memory = Memory::find(Path::new("/"));
+    tasks.spawn(
+        "watching memory",
+        overload::watch(memory, controller, move |share| metrics.memory_pressure(share)),
+    );
+    overload
+}
+
+fn plane_config(settings: &Settings, overload: Overload) -> dataplane::Config {
     let viewers = &settings.viewers;
     dataplane::Config {
         http: viewers.http_listen(),
@@ -124,6 +139,7 @@ fn plane_config(settings: &Settings) -> dataplane::Config {
         },
         entrance: Entrance { trusted_proxies: TrustedProxies::new(viewers.trusted_proxies.clone()) },
         https_redirect_port: viewers.https_redirect_port,
+        overload,
     }
 }
 

@@ -29,6 +29,7 @@ use super::websocket::registry::{Admission, Labels};
 use super::websocket::side::Upgraded;
 use super::websocket::tunnel::Terms;
 use super::witness::TunnelWitness;
+use crate::overload::Level;
 use crate::table::decide::{self, RequestKind, decide};
 use crate::table::host::Authority;
 use crate::table::origin::Origin;
@@ -133,6 +134,10 @@ impl Exchange {
         let kind = if handshake.is_some() { RequestKind::WebSocket } else { RequestKind::Http };
         let (matched, outcome) = self.decide(&head, &authority, &target, kind);
         let target = match outcome {
+            // What is answered without an origin holds no memory, so only this is refused.
+            decide::Outcome::Forward { .. } if self.viewer.worker.overload.level() == Level::Critical => {
+                return Err(Reason::ProxyOverloaded);
+            }
             decide::Outcome::Forward { replaced_target } => replaced_target.unwrap_or(target),
             decide::Outcome::RedirectToHttps(status) => {
                 let port = self.viewer.worker.https_redirect_port;
@@ -302,9 +307,9 @@ impl Exchange {
     }
 
     /// Closes the viewer's connection where it asked to upgrade and did not get it, since it may have sent
-    /// frames already, and where this replica is leaving.
+    /// frames already, and where this replica is leaving or short of memory.
     fn leave_where_needed(&self, headers: &mut HeaderMap) {
-        if self.asked.upgrade || self.viewer.worker.is_leaving() {
+        if self.asked.upgrade || self.viewer.worker.asks_to_leave() {
             close(headers);
         }
     }

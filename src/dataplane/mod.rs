@@ -32,6 +32,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
 
 use crate::drain::Drain;
+use crate::overload::Overload;
 use crate::table::RoutingTable;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -61,6 +62,8 @@ pub struct Config {
     pub entrance: Entrance,
     /// The port that redirects to HTTPS name; 443 is left out.
     pub https_redirect_port: u16,
+    /// Whether memory is short.
+    pub overload: Overload,
 }
 
 /// Why the data plane did not start: one sentence for the person who started it.
@@ -154,6 +157,7 @@ fn prepare(
             drain: drain.clone(),
             entrance: config.entrance.clone(),
             https_redirect_port: config.https_redirect_port,
+            overload: config.overload.clone(),
             metrics: metrics.clone(),
             access_log: access_log.clone(),
         });

@@ -33,6 +33,7 @@ use super::websocket::registry::Registry;
 use super::websocket::side::{Side, Upgraded};
 use super::websocket::tunnel;
 use crate::drain::{Drain, Phase};
+use crate::overload::{Level, Overload};
 use crate::table::reason::Reason;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{Metrics, Present, WorkerMetrics};
@@ -53,6 +54,7 @@ pub(crate) struct Worker {
     pub(crate) entrance: Entrance,
     /// The port that redirects to HTTPS name.
     pub(crate) https_redirect_port: u16,
+    pub(crate) overload: Overload,
     pub(crate) metrics: Metrics,
     /// What this worker counts for itself.
     pub(crate) own_metrics: Arc<WorkerMetrics>,
@@ -75,6 +77,7 @@ pub(crate) struct Seed {
     pub(crate) drain: Drain,
     pub(crate) entrance: Entrance,
     pub(crate) https_redirect_port: u16,
+    pub(crate) overload: Overload,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
 }
@@ -133,6 +136,7 @@ impl Worker {
             drain: seed.drain,
             entrance: seed.entrance,
             https_redirect_port: seed.https_redirect_port,
+            overload: seed.overload,
             own_metrics: seed.metrics.worker(seed.place),
             metrics: seed.metrics,
             access_log: seed.access_log,
@@ -235,9 +239,9 @@ impl Worker {
         }
     }
 
-    /// Whether answers ask viewers to leave.
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.get()
+    /// Whether answers ask viewers to leave: for good, or because what they keep open is too much here.
+    pub(crate) fn asks_to_leave(&self) -> bool {
+        self.leaving.get() || self.overload.level() >= Level::High
     }
 
     pub(crate) fn next_connection_id(&self) -> u64 {

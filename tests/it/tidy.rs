@@ -19,6 +19,7 @@ const ROOMS: &[Room] = &[
     Room { module: "object", floor: 0 },
     Room { module: "api", floor: 1 },
     Room { module: "drain", floor: 1 },
+    Room { module: "overload", floor: 1 },
     Room { module: "settings", floor: 1 },
     Room { module: "telemetry", floor: 1 },
     Room { module: "snapshot", floor: 2 },

@@ -5,6 +5,7 @@ mod attempts;
 mod drain;
 mod framing;
 mod http1;
+mod overload;
 mod policies;
 pub(crate) mod rig;
 mod streaming;

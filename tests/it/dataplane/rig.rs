@@ -13,6 +13,7 @@ use http::Method;
 use tidegate::dataplane::{self, Config, Entrance, Handle, Limits, StartError};
 use tidegate::drain::{self, Controller, Phase};
 use tidegate::object::ObjectKey;
+use tidegate::overload;
 use tidegate::table::certificate::Certificates;
 use tidegate::table::host::HostPattern;
 use tidegate::table::origin::{Endpoint, Endpoints, HostHeader, Origin, OriginKey};
@@ -41,6 +42,7 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 pub(crate) struct Plane {
     pub(crate) handle: Handle,
     pub(crate) drain: Controller,
+    pub(crate) overload: overload::Controller,
 }
 
 impl Plane {
@@ -75,6 +77,7 @@ impl Plane {
         entrance: Entrance,
     ) -> Result<Self, StartError> {
         let (controller, drain) = drain::channel();
+        let (overload, level) = overload::channel();
         let metrics = Metrics::new(Build { version: "0", commit: "0" });
         let (access_log, _writer) = access_log::start(Scope::Off, std::io::sink(), metrics.clone()).unwrap();
         let config = Config {
@@ -84,9 +87,10 @@ impl Plane {
             limits,
             entrance,
             https_redirect_port: 8443,
+            overload: level,
         };
         let handle = dataplane::start(&config, &drain, &metrics, &access_log)?;
-        Ok(Self { handle, drain: controller })
+        Ok(Self { handle, drain: controller, overload })
     }
 
     /// One that serves these sites.
