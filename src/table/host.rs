@@ -130,7 +130,8 @@ impl Authority {
 }
 
 fn parse_port(text: &str) -> Result<u16, NotAHostName> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // A zero in front would be lost on the way to the origin, and there is no port 0.
+    let digits = !text.is_empty() && !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
     if digits { text.parse().map_err(|_| NotAHostName) } else { Err(NotAHostName) }
 }
 
@@ -173,7 +174,7 @@ mod tests {
     fn a_port_is_kept_as_sent() {
         let authority = Authority::parse("EXAMPLE.com.:8443").unwrap();
         assert_eq!(authority.to_string(), "example.com:8443");
-        for bad in ["a:", "a:b", "a:+1", "a:70000", "a:1:2", ":80", "u@a:80"] {
+        for bad in ["a:", "a:b", "a:+1", "a:70000", "a:0", "a:080", "a:1:2", ":80", "u@a:80"] {
             assert!(Authority::parse(bad).is_err(), "{bad:?}");
         }
     }

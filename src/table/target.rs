@@ -21,7 +21,7 @@ pub enum BadTarget {
     /// A control character, an octet over 0x7E, a backslash, or a malformed or NUL escape.
     #[error("the path contains an octet that must be escaped, or a malformed escape")]
     Octet,
-    /// A `.` or `..` segment, escaped or not.
+    /// A `.` or `..` segment, escaped or not, also between escaped slashes.
     #[error("the path contains a dot segment")]
     DotSegment,
 }
@@ -41,7 +41,7 @@ impl Target {
             return Err(BadTarget::Octet);
         }
         check_escapes(path)?;
-        if path.split('/').any(is_dot_segment) {
+        if path.split('/').flat_map(split_at_escaped_slashes).any(is_dot_segment) {
             return Err(BadTarget::DotSegment);
         }
         Ok(Self { path_and_query: path_and_query.to_owned(), path_end })
@@ -85,6 +85,23 @@ fn check_escapes(path: &str) -> Result<(), BadTarget> {
     Ok(())
 }
 
+/// What an origin makes of a segment that decodes `%2f`, or `%5c` and takes it for a slash, before it walks.
+fn split_at_escaped_slashes(segment: &str) -> impl Iterator<Item = &str> {
+    let is_slash = |escape: &str| escape.eq_ignore_ascii_case("%2f") || escape.eq_ignore_ascii_case("%5c");
+    let mut rest = Some(segment);
+    std::iter::from_fn(move || {
+        let whole = rest?;
+        let escapes = whole.match_indices('%').map(|(at, _)| at);
+        let slash = escapes.into_iter().find(|at| whole.get(*at..*at + 3).is_some_and(is_slash));
+        let (piece, behind) = match slash {
+            Some(at) => (whole.get(..at)?, whole.get(at + 3..)),
+            None => (whole, None),
+        };
+        rest = behind;
+        Some(piece)
+    })
+}
+
 /// Also `%2e`, in any mixture with plain dots: origins decode it before they walk the path. And also with
 /// parameters (`..;x`): servlet containers cut those off first, so the segment would walk up behind our back.
 fn is_dot_segment(segment: &str) -> bool {
@@ -119,6 +136,7 @@ mod tests {
             "/%2f%5C",
             "/a?b=/../%zz",
             "/@scope%2fname",
+            "/a%2f..b%5C...",
         ] {
             assert_eq!(Target::parse(good).map(|t| t.as_str().to_owned()), Ok(good.to_owned()));
         }
@@ -148,6 +166,9 @@ mod tests {
             ("/./a", BadTarget::DotSegment),
             ("/public/..;/admin", BadTarget::DotSegment),
             ("/a/%2e.;x=1/b", BadTarget::DotSegment),
+            ("/public/..%2fadmin", BadTarget::DotSegment),
+            ("/public/a%2F%2e%2e", BadTarget::DotSegment),
+            ("/public%5c..%5Cadmin", BadTarget::DotSegment),
         ];
         for (target, expected) in rows {
             assert_eq!(Target::parse(target), Err(expected), "{target:?}");
