@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use tokio::net::TcpStream;
 
 use super::account::Account;
@@ -67,7 +67,7 @@ pub(crate) async fn serve(
     let account = Account::open(Rc::clone(&viewer), turn, &head, body.clone());
     let asked = Asked {
         format: Format::preferred(&head.headers),
-        upgrade: head.headers.contains_key(UPGRADE),
+        upgrade: head.headers.contains_key(UPGRADE) || head.method == Method::CONNECT,
         handshake: false,
         body: body.clone(),
     };
@@ -82,7 +82,8 @@ pub(crate) async fn serve(
 /// What an answer of ours depends on, kept while the head is taken apart.
 struct Asked {
     format: Format,
-    /// Whether the viewer asked to upgrade: if it did not get it, its connection is not used again.
+    /// Whether the viewer asked to upgrade, or for a tunnel: it did not get it, so its connection is not used
+    /// again.
     upgrade: bool,
     /// Whether it asked for a WebSocket, as RFC 6455 wants it asked.
     handshake: bool,
@@ -288,7 +289,10 @@ impl Exchange {
             distribution.metrics.web_socket_handshake_failed(reason.as_str());
         }
         let mut response = errors::error(reason, self.asked.format);
-        if matches!(response.status(), StatusCode::BAD_REQUEST | StatusCode::URI_TOO_LONG) {
+        if matches!(
+            response.status(),
+            StatusCode::BAD_REQUEST | StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        ) {
             // What we do not understand may be read differently by others: nothing that follows it is served.
             close(response.headers_mut());
         }

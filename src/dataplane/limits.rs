@@ -32,6 +32,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// The fields of a head.
     pub header_count: usize,
+    /// One field of a request's head with its line end, in bytes.
+    pub field_bytes: usize,
     /// A request target, in bytes.
     pub target_bytes: usize,
     /// The interim responses (1xx) that an origin may send before its answer.
@@ -66,6 +68,7 @@ impl Default for Limits {
             buffer_bytes: 64 * 1024,
             head_bytes: 32 * 1024,
             header_count: 100,
+            field_bytes: 16 * 1024,
             target_bytes: 8 * 1024,
             interim_responses: 10,
             passes: 10,

@@ -3,9 +3,9 @@
 //! It refuses what two parties could read differently, and never repairs. hyper has parsed the head and knows
 //! where the body ends; this module looks at what hyper lets through. It knows no routes.
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, VIA};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName, TRANSFER_ENCODING, VIA};
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use crate::dataplane::limits::Limits;
 use crate::table::host::Authority;
@@ -52,6 +52,11 @@ fn check_size(head: &Parts, limits: &Limits) -> Result<(), Reason> {
     if head.uri.path().len() + query > limits.target_bytes {
         return Err(Reason::UriTooLong);
     }
+    let line =
+        |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
+    if head.headers.iter().map(line).any(|bytes| bytes > limits.field_bytes) {
+        return Err(Reason::HeadersTooLarge);
+    }
     Ok(())
 }
 
@@ -90,7 +95,7 @@ fn host(head: &Parts) -> Result<Authority, Reason> {
 }
 
 fn check_expectation(headers: &HeaderMap) -> Result<(), Reason> {
-    let continues = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    let continues = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if headers.get_all(EXPECT).iter().all(continues) { Ok(()) } else { Err(Reason::Expectation) }
 }
 

@@ -4,6 +4,7 @@ mod addresses;
 mod attempts;
 mod drain;
 mod framing;
+mod hostile_http1;
 mod http1;
 mod overload;
 mod policies;
