@@ -38,6 +38,13 @@ pub struct Limits {
     pub target_bytes: usize,
     /// The interim responses (1xx) that an origin may send before its answer.
     pub interim_responses: u32,
+    /// Exchanges that an HTTP/2 connection to an origin carries at once; the next one gets another connection.
+    pub origin_streams: usize,
+    /// How long an HTTP/2 connection to an origin may be silent while exchanges wait on it, before it is asked for
+    /// a sign of life. Servers of gRPC take more than one question in 5 min for an attack.
+    pub origin_silence: Duration,
+    /// How long that sign may take.
+    pub origin_sign_of_life: Duration,
     /// How often a request may have passed through us.
     pub passes: usize,
     /// TLS handshakes in flight on one worker; the next one waits in the accept queue.
@@ -71,6 +78,9 @@ impl Default for Limits {
             field_bytes: 16 * 1024,
             target_bytes: 8 * 1024,
             interim_responses: 10,
+            origin_streams: 100,
+            origin_silence: Duration::from_secs(6 * 60),
+            origin_sign_of_life: Duration::from_secs(10),
             passes: 10,
             handshakes: 256,
             idle_per_endpoint: 256,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::RoutingTable;
 use super::certificate::{Certificate, OwnCertificate};
-use super::origin::{Endpoint, HostHeader, Origin};
+use super::origin::{Endpoint, HostHeader, HttpVersion, Origin};
 use super::route::{Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy};
 
 /// What stands in place of a value that may be secret.
@@ -94,6 +94,10 @@ fn origin(origin: &Origin, endpoints: &[Endpoint]) -> Value {
         origin.custom_headers.iter().map(|(name, _)| (name.to_string(), REDACTED.into())).collect();
     json!({
         "endpoints": endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect::<Vec<_>>(),
+        "httpVersion": match origin.http_version {
+            HttpVersion::Http1 => "http1.1",
+            HttpVersion::Http2 => "http2",
+        },
         "originPath": origin.path_prefix,
         "hostHeader": host,
         "customHeaders": headers,

@@ -45,6 +45,17 @@ pub struct Origin {
     pub response_idle_timeout: Duration,
     /// How long an idle connection is kept.
     pub keepalive_timeout: Duration,
+    /// Which HTTP is spoken; WebSockets go over HTTP/1.1 all the same.
+    pub http_version: HttpVersion,
+}
+
+/// The HTTP that is spoken to an origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HttpVersion {
+    /// HTTP/1.1: an exchange at a time on each connection.
+    Http1,
+    /// HTTP/2: many exchanges on one connection, and trailers, which gRPC needs.
+    Http2,
 }
 
 /// Which Host the origin sees.

@@ -15,7 +15,7 @@ use crate::api::{self, Behavior};
 use crate::conditions::facts::{Finding, OriginFact, OriginState};
 use crate::conditions::reasons::Reason;
 use crate::object::ObjectKey;
-use crate::table::origin::{Endpoint, HostHeader, Origin, OriginKey};
+use crate::table::origin::{Endpoint, HostHeader, HttpVersion, Origin, OriginKey};
 
 /// What came of one origin.
 pub(super) struct CompiledOrigin {
@@ -47,7 +47,9 @@ pub(super) fn compile(
     let collected = pass.collect(allowed, findings);
     let compiled = pass.origin(findings);
     let (compiled, collected) = match (served, collected, compiled) {
-        (Ok(()), Ok(collected), Ok(compiled)) => (compiled, collected),
+        (Ok(()), Ok((collected, http_version)), Ok(compiled)) => {
+            (Origin { http_version, ..compiled }, collected)
+        }
         (Err(reason), _, _) | (_, Err(reason), _) | (_, _, Err(reason)) => {
             pass.report_unusable(findings);
             return CompiledOrigin { usable: None, fact: fact(OriginState::NotFound, Some(reason)) };
@@ -126,7 +128,11 @@ impl Pass<'_> {
     ///
     /// # Errors
     /// The reason why there is no port to use.
-    fn collect(self, allowed: EndpointAddresses, findings: &mut Vec<Finding>) -> Result<Collected, Reason> {
+    fn collect(
+        self,
+        allowed: EndpointAddresses,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(Collected, HttpVersion), Reason> {
         let named = self.origin.service.namespace.as_ref();
         let own = named.is_none_or(|namespace| *namespace == self.inputs.key.namespace);
         let backend = self.inputs.backends.get(&self.origin.service.name).filter(|_| own);
@@ -143,16 +149,24 @@ impl Pass<'_> {
             let problem = format!("appProtocol {asked:?} of its Service port is not served by this version.");
             return Err(self.report(Reason::UnsupportedValue, &problem, findings));
         }
-        Ok(endpoints::collect(&backend.slices, resolved.port, allowed))
+        let http_version = self.http_version(resolved.port);
+        Ok((endpoints::collect(&backend.slices, resolved.port, allowed), http_version))
     }
 
-    /// The port's `appProtocol`, where it decides and asks for what is not served: TLS or HTTP/2.
+    /// What `httpVersion` says, else the port's `appProtocol`.
+    fn http_version(self, port: &ServicePort) -> HttpVersion {
+        match (self.origin.http_version, port.app_protocol.as_deref()) {
+            (Some(api::HttpVersion::Http2), _) | (None, Some("kubernetes.io/h2c")) => HttpVersion::Http2,
+            (Some(api::HttpVersion::Http11), _) | (None, _) => HttpVersion::Http1,
+        }
+    }
+
+    /// The port's `appProtocol`, where it decides and asks for what is not served: TLS.
     fn asked_by_app_protocol(self, port: &ServicePort) -> Option<&str> {
         let origin = self.origin;
         let asked = port.app_protocol.as_deref()?;
         let decides = match asked {
             "https" | "kubernetes.io/wss" => origin.origin_protocol_policy.is_none(),
-            "kubernetes.io/h2c" => origin.http_version.is_none(),
             _ => false,
         };
         decides.then_some(asked)
@@ -190,6 +204,7 @@ impl Pass<'_> {
             read_timeout: origin.origin_read_timeout.as_std(),
             response_idle_timeout: origin.response_idle_timeout.as_std(),
             keepalive_timeout: origin.origin_keepalive_timeout.as_std(),
+            http_version: HttpVersion::Http1,
         })
     }
 

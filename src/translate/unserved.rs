@@ -8,9 +8,8 @@
 //! makes things better is served without.
 
 use crate::api::{
-    Behavior, DistributionSpec, HttpVersion, LoadBalancing, OnOriginTerminating, Origin,
-    OriginProtocolPolicy, OriginTls, OutlierDetection, ResponseHeadersPolicy, SourceRanges,
-    ViewerCertificate, WebSocket, WebSocketLimits,
+    Behavior, DistributionSpec, LoadBalancing, OnOriginTerminating, Origin, OriginProtocolPolicy, OriginTls,
+    OutlierDetection, ResponseHeadersPolicy, SourceRanges, ViewerCertificate, WebSocket, WebSocketLimits,
 };
 
 /// A field that is set, not at its default, and not served.
@@ -96,7 +95,7 @@ pub(super) fn of_origin(origin: &Origin, namespace: &str) -> Vec<Unserved> {
         response_idle_timeout: _,
         origin_keepalive_timeout: _,
         response_completion_timeout,
-        http_version,
+        http_version: _,
         origin_tls,
         load_balancing,
         outlier_detection,
@@ -110,7 +109,6 @@ pub(super) fn of_origin(origin: &Origin, namespace: &str) -> Vec<Unserved> {
         found.withheld(format!("customHeaders[{:?}].valueFrom", header.name), true);
     }
     found.withheld("responseCompletionTimeout", response_completion_timeout.is_some());
-    found.withheld("httpVersion", *http_version == Some(HttpVersion::Http2));
     found.withheld("originTls", *origin_tls != OriginTls::default());
     found.withheld("maxConnectionsPerEndpoint", max_connections_per_endpoint.is_some());
     found.served_without("httpsPort", https_port.is_some());
@@ -267,7 +265,6 @@ mod tests {
             (origin(json!({"originProtocolPolicy": "match-viewer"})), "originProtocolPolicy", Withheld),
             (origin(json!({"customHeaders": [header]})), "customHeaders[\"x-a\"].valueFrom", Withheld),
             (origin(json!({"responseCompletionTimeout": "1s"})), "responseCompletionTimeout", Withheld),
-            (origin(json!({"httpVersion": "http2"})), "httpVersion", Withheld),
             (origin(json!({"originTls": {"insecureSkipVerify": true}})), "originTls", Withheld),
             (origin(json!({"maxConnectionsPerEndpoint": 1})), "maxConnectionsPerEndpoint", Withheld),
             (origin(json!({"httpsPort": 443})), "httpsPort", SERVED_WITHOUT),
@@ -322,7 +319,7 @@ mod tests {
                 "service": {"namespace": "shop"}, "httpPort": "http", "originProtocolPolicy": "http-only",
                 "originPath": "/v2", "hostHeader": "origin", "customHeaders": [{"name": "x-a", "value": "b"}],
                 "connectionAttempts": 1, "connectionTimeout": "1s", "originReadTimeout": "1s",
-                "responseIdleTimeout": "1s", "originKeepaliveTimeout": "1s", "httpVersion": "http1.1",
+                "responseIdleTimeout": "1s", "originKeepaliveTimeout": "1s", "httpVersion": "http2",
                 "loadBalancing": {"algorithm": "least-request"}, "outlierDetection": {"consecutiveFailures": 5},
             }],
             "defaultCacheBehavior": {

@@ -1,20 +1,25 @@
-//! One attempt on one endpoint: on a pooled connection, else on a fresh one.
+//! One attempt on one endpoint: on a connection that is there, else on a fresh one.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::http1::{self, Failure, OriginConnection};
+use super::body::Body;
+use super::failure::Failure;
+use super::http1::{self, OriginConnection};
+use super::http2::{self, Seat};
+use super::pool::Key;
 use super::{Incomings, Outgoing, Report, connect};
-use crate::dataplane::live::{EndpointCell, LiveOrigin, Loaded};
+use crate::dataplane::live::{EndpointCell, LiveOrigin, Load, Loaded};
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::websocket::side::Upgraded;
 use crate::dataplane::worker::Worker;
+use crate::table::origin::{HttpVersion, Origin};
 use crate::table::reason::Reason;
 
 /// How an attempt ended without an answer.
@@ -25,6 +30,23 @@ pub(super) enum Attempt {
     Failed(Reason),
 }
 
+impl From<Failure> for Attempt {
+    fn from(failure: Failure) -> Self {
+        match failure.nothing_was_sent() {
+            true => Self::NotConnected(failure.reason),
+            false => Self::Failed(failure.reason),
+        }
+    }
+}
+
+/// The HTTP that an origin is spoken to: a WebSocket needs a connection for itself.
+pub(super) fn version(origin: &Origin, load: Load) -> HttpVersion {
+    match load {
+        Load::Tunnel => HttpVersion::Http1,
+        Load::Exchange => origin.http_version,
+    }
+}
+
 pub(super) async fn on_endpoint(
     worker: &Rc<Worker>,
     origin: &LiveOrigin,
@@ -33,52 +55,147 @@ pub(super) async fn on_endpoint(
     report: &mut Report,
 ) -> Result<Incomings, Attempt> {
     let loaded = cell.enter(outgoing.load);
-    if let Some(connection) = worker.pool.take(cell.address) {
-        match exchange_on(connection, origin, outgoing).await {
-            Ok((response, connection)) => {
-                return Ok(Incomings {
-                    response,
-                    returning: Returning::new(worker, origin, connection, loaded, outgoing),
-                });
+    let key = Key { endpoint: cell.address };
+    let attempt = OnEndpoint { worker, origin, outgoing };
+    let (response, carrier) = match version(&origin.origin, outgoing.load) {
+        HttpVersion::Http1 => attempt.over_http1(key, report).await?,
+        HttpVersion::Http2 => attempt.over_http2(key, report).await?,
+    };
+    Ok(Incomings { response, returning: Returning::new(worker, origin, carrier, loaded, outgoing) })
+}
+
+/// An attempt, as both kinds of HTTP make it.
+#[derive(Clone, Copy)]
+struct OnEndpoint<'a> {
+    worker: &'a Rc<Worker>,
+    origin: &'a LiveOrigin,
+    outgoing: &'a Outgoing,
+}
+
+impl OnEndpoint<'_> {
+    async fn over_http1(self, key: Key, report: &mut Report) -> Result<(Response<Body>, Carrier), Attempt> {
+        let carried = |(response, connection): (Response<_>, _), key| {
+            (response.map(Body::Http1), Carrier::Http1 { connection, key })
+        };
+        if let Some(connection) = self.worker.pool.take(&key) {
+            match self.exchange_http1(connection).await {
+                Ok(answer) => return Ok(carried(answer, key)),
+                Err(failure) if self.may_go_again(failure) => {
+                    // The pooled connection was dead: the endpoint is not to blame, so a fresh one goes there.
+                }
+                Err(failure) => return Err(Attempt::Failed(failure.reason)),
             }
-            Err(failure) if failure.may_be_sent_again(&outgoing.head.method, &outgoing.body) => {
-                // The pooled connection was dead: the endpoint is not to blame, so a fresh one goes there.
+        }
+        let began = Instant::now();
+        let connected = connect::connect(key.endpoint, self.origin.origin.connection_timeout).await;
+        report.connect = Some(began.elapsed());
+        let stream = connected.map_err(|failure| Attempt::NotConnected(failure.reason()))?;
+        let connection =
+            http1::open(self.worker, stream).await.map_err(|_| Attempt::Failed(Reason::Internal))?;
+        Ok(carried(self.exchange_http1(connection).await?, key))
+    }
+
+    async fn exchange_http1(
+        self,
+        mut connection: OriginConnection,
+    ) -> Result<(Response<hyper::body::Incoming>, OriginConnection), Failure> {
+        let Outgoing { head, body, .. } = self.outgoing;
+        // The head is copied, since another connection may need it; its values are shared, not copied.
+        let request = Request::from_parts(head.clone(), body.clone());
+        let response = connection.exchange(request, body, self.origin.origin.read_timeout).await?;
+        Ok((response, connection))
+    }
+
+    async fn over_http2(self, key: Key, report: &mut Report) -> Result<(Response<Body>, Carrier), Attempt> {
+        match self.join(&key, report).await {
+            Ok(answer) => Ok(answer),
+            // The connection was going away: the endpoint is not to blame, so another one goes there.
+            Err(Joined::Failed(failure, age))
+                if (age == Age::Used || failure.nothing_was_sent()) && self.may_go_again(failure) =>
+            {
+                self.join(&key, report).await.map_err(Attempt::from)
             }
-            Err(failure) => return Err(Attempt::Failed(failure.reason)),
+            Err(failed) => Err(failed.into()),
         }
     }
-    let began = Instant::now();
-    let connected = connect::connect(cell.address, origin.origin.connection_timeout).await;
-    report.connect = Some(began.elapsed());
-    let stream = connected.map_err(|failure| Attempt::NotConnected(failure.reason()))?;
-    let connection = http1::open(worker, stream).await.map_err(|_| Attempt::Failed(Reason::Internal))?;
-    match exchange_on(connection, origin, outgoing).await {
-        Ok((response, connection)) => Ok(Incomings {
-            response,
-            returning: Returning::new(worker, origin, connection, loaded, outgoing),
-        }),
-        Err(failure) if failure.nothing_was_sent() => Err(Attempt::NotConnected(failure.reason)),
-        Err(failure) => Err(Attempt::Failed(failure.reason)),
+
+    /// One exchange on a shared connection, which is made where there is none with room.
+    async fn join(self, key: &Key, report: &mut Report) -> Result<(Response<Body>, Carrier), Joined> {
+        let Self { worker, origin, outgoing } = self;
+        let limits = &worker.limits;
+        let settings = &origin.origin;
+        let (seat, opening) =
+            worker.pool.http2.join(key, limits.origin_streams, settings.keepalive_timeout, |lane| {
+                let (worker, endpoint) = (Rc::clone(worker), key.endpoint);
+                let limit = settings.connection_timeout;
+                let open = async move {
+                    let stream =
+                        connect::connect(endpoint, limit).await.map_err(|failure| failure.reason())?;
+                    http2::open(&worker, stream, lane).await
+                };
+                open.boxed_local()
+            });
+        let began = Instant::now();
+        let age = if opening.peek().is_none() { Age::Fresh } else { Age::Used };
+        let connected = opening.await;
+        if age == Age::Fresh {
+            report.connect = Some(began.elapsed());
+        }
+        let connection = connected.map_err(|reason| {
+            seat.close();
+            Joined::NotConnected(reason)
+        })?;
+        let head = outgoing.head.clone();
+        let answer = http2::exchange(connection, head, &outgoing.body, settings.read_timeout, limits).await;
+        let response = answer.map_err(|failure| Joined::Failed(failure, age))?;
+        Ok((response.map(Body::Http2), Carrier::Http2 { _seat: seat }))
+    }
+
+    fn may_go_again(self, failure: Failure) -> bool {
+        failure.may_be_sent_again(&self.outgoing.head.method, &self.outgoing.body)
     }
 }
 
-async fn exchange_on(
-    mut connection: OriginConnection,
-    origin: &LiveOrigin,
-    outgoing: &Outgoing,
-) -> Result<(Response<Incoming>, OriginConnection), Failure> {
-    // The head is copied, since another connection may need it; its values are shared, not copied.
-    let request = Request::from_parts(outgoing.head.clone(), outgoing.body.clone());
-    let response = connection.exchange(request, &outgoing.body, origin.origin.read_timeout).await?;
-    Ok((response, connection))
+/// Why an exchange on a shared connection gave no answer.
+enum Joined {
+    /// There was no connection.
+    NotConnected(Reason),
+    /// It failed on the connection.
+    Failed(Failure, Age),
 }
 
-/// A connection in the middle of an exchange, on its way back to the pool.
+/// Whether a connection had carried something before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Age {
+    Fresh,
+    Used,
+}
+
+impl From<Joined> for Attempt {
+    fn from(joined: Joined) -> Self {
+        match joined {
+            Joined::NotConnected(reason) => Self::NotConnected(reason),
+            Joined::Failed(failure, _) => failure.into(),
+        }
+    }
+}
+
+/// What carries an exchange.
+#[derive(Debug)]
+enum Carrier {
+    /// A connection of its own.
+    Http1 { connection: OriginConnection, key: Key },
+    /// A place on a connection that others use, too.
+    Http2 { _seat: Seat },
+}
+
+/// What carries an exchange, on its way back.
 ///
-/// Dropped instead of given back, it closes the connection: after any doubt it is not used again.
+/// Dropped instead of given back, it ends the exchange: a connection of HTTP/1.1 is closed, since after any doubt
+/// it is not used again, and of HTTP/2 only the stream is.
 #[derive(Debug)]
 pub(crate) struct Returning {
-    connection: OriginConnection,
+    carrier: Carrier,
     worker: Rc<Worker>,
     keepalive: Duration,
     request_body: ViewerBody,
@@ -86,15 +203,15 @@ pub(crate) struct Returning {
 }
 
 impl Returning {
-    pub(super) fn new(
+    fn new(
         worker: &Rc<Worker>,
         origin: &LiveOrigin,
-        connection: OriginConnection,
+        carrier: Carrier,
         loaded: Loaded,
         outgoing: &Outgoing,
     ) -> Self {
         Self {
-            connection,
+            carrier,
             worker: Rc::clone(worker),
             keepalive: origin.origin.keepalive_timeout,
             request_body: outgoing.body.clone(),
@@ -110,14 +227,20 @@ impl Returning {
 
     /// Pools the connection, where both messages have passed completely.
     pub(crate) fn give_back(self) {
-        if self.request_body.has_ended() {
-            self.worker.pool.put(self.loaded.endpoint(), self.connection, self.keepalive);
+        match self.carrier {
+            Carrier::Http1 { connection, key } if self.request_body.has_ended() => {
+                self.worker.pool.put(key, connection, self.keepalive);
+            }
+            Carrier::Http1 { .. } | Carrier::Http2 { .. } => {}
         }
     }
 
     /// Takes the connection apart after a 101, for a tunnel that counts on the endpoint until its guard is
     /// dropped.
     pub(crate) async fn into_tunnel(self) -> Option<(Upgraded<TcpStream>, Loaded)> {
-        Some((self.connection.into_upgraded().await?, self.loaded))
+        match self.carrier {
+            Carrier::Http1 { connection, .. } => Some((connection.into_upgraded().await?, self.loaded)),
+            Carrier::Http2 { .. } => None,
+        }
     }
 }

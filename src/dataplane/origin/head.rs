@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::uri::PathAndQuery;
+use http::uri::{self, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Uri, Version};
 use http_body::Body;
 
+use super::attempt;
 use crate::dataplane::connection::Viewer;
 use crate::dataplane::live::Load;
 use crate::dataplane::viewer::address::Sender;
@@ -14,7 +15,7 @@ use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::viewer::forwarded;
 use crate::dataplane::viewer::headers::{self, Trailers};
 use crate::table::host::Authority;
-use crate::table::origin::{HostHeader, Origin};
+use crate::table::origin::{HostHeader, HttpVersion, Origin};
 use crate::table::reason::Reason;
 use crate::table::target::Target;
 
@@ -45,20 +46,31 @@ pub(crate) fn compose(mut head: Parts, facts: Facts<'_>) -> Result<Composed, Rea
     let version = head.version;
     let fields = &mut head.headers;
     headers::strip_hop_by_hop(fields);
-    let trailers = headers::strip_te(fields);
+    let te = headers::strip_te(fields);
+    // A viewer of HTTP/2 reads them anyway (RFC 9113 section 8.1).
+    let trailers = if version == Version::HTTP_2 { Trailers::Passed } else { te };
     facts.viewer.worker.headers_dropped(headers::drop_underscores(fields));
     fields.remove(EXPECT); // answered by us, once there is an origin to take the body
     let Facts { viewer, authority, .. } = facts;
     let request_id = forwarded::set(fields, &viewer.peer, facts.sender, authority, version);
-    put_framing(fields, facts.body);
-    match facts.load {
-        Load::Tunnel => put_upgrade(fields),
-        Load::Exchange => {}
-    }
     put_host(fields, facts.origin, authority)?;
     put_custom(fields, facts.origin);
-    head.version = Version::HTTP_11;
-    head.uri = uri(&facts.origin.path_prefix, facts.target)?;
+    let target = path_and_query(&facts.origin.path_prefix, facts.target)?;
+    match attempt::version(facts.origin, facts.load) {
+        HttpVersion::Http1 => {
+            put_framing(fields, facts.body);
+            if facts.load == Load::Tunnel {
+                put_upgrade(fields);
+            }
+            head.version = Version::HTTP_11;
+            head.uri = target.into();
+        }
+        HttpVersion::Http2 => {
+            facts.body.let_trailers(te);
+            head.version = Version::HTTP_2;
+            head.uri = absolute(fields.remove(HOST), target)?;
+        }
+    }
     head.extensions.clear();
     Ok(Composed { head, request_id, trailers })
 }
@@ -98,10 +110,22 @@ fn put_custom(fields: &mut HeaderMap, origin: &Origin) {
     }
 }
 
-fn uri(prefix: &str, target: &Target) -> Result<Uri, Reason> {
+fn path_and_query(prefix: &str, target: &Target) -> Result<PathAndQuery, Reason> {
     let text = match prefix {
         "" => Bytes::copy_from_slice(target.as_str().as_bytes()),
         prefix => Bytes::from(format!("{prefix}{target}")),
     };
-    PathAndQuery::from_maybe_shared(text).map(Uri::from).map_err(|_| Reason::BadPath)
+    PathAndQuery::from_maybe_shared(text).map_err(|_| Reason::BadPath)
+}
+
+/// The target with what HTTP/2 says beside it: the scheme, and the authority in place of the Host (RFC 9113
+/// section 8.3.1).
+fn absolute(host: Option<HeaderValue>, target: PathAndQuery) -> Result<Uri, Reason> {
+    let authority =
+        host.and_then(|host| uri::Authority::try_from(host.as_bytes()).ok()).ok_or(Reason::BadHost)?;
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(uri::Scheme::HTTP);
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(target);
+    Uri::from_parts(parts).map_err(|_| Reason::BadPath)
 }

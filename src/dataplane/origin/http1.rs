@@ -3,7 +3,6 @@
 //! Nothing outside of this module knows hyper's client, so that its codec can be replaced.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,16 +10,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper::ext::on_informational;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep_until};
 
-use super::is_idempotent;
+use super::failure::{Failure, Reach, of_viewer, within};
 use crate::dataplane::guarded_io::{Guarded, Meter};
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::websocket::side::Upgraded;
@@ -96,36 +94,30 @@ impl OriginConnection {
         body: &ViewerBody,
         limit: Duration,
     ) -> Result<Response<Incoming>, Failure> {
-        let written = self.meter.written();
-        let read = self.meter.read();
-        let fail = |reason, meter: &Meter| Failure {
-            reason,
-            sent: meter.written() > written,
-            answered: meter.read() > read,
+        let (written, read) = (self.meter.written(), self.meter.read());
+        let fail = |reason, meter: &Meter| {
+            let reach = match (meter.written() > written, meter.read() > read) {
+                (_, true) => Reach::Answered,
+                (true, false) => Reach::Sent,
+                (false, false) => Reach::Untouched,
+            };
+            Failure { reason, reach }
         };
         if self.requests.ready().await.is_err() {
             return Err(fail(Reason::OriginReset, &self.meter));
         }
         self.interim.count_for(&mut request);
-        let mut response = pin!(self.requests.try_send_request(request));
-        let mut wait = pin!(sleep_until(Instant::now() + limit));
-        let result = loop {
+        let response = self.requests.try_send_request(request);
+        let answer = async {
             tokio::select! {
                 // 1. The answer came, or the connection ended.
-                result = &mut response => break result,
+                result = response => result.map_err(|failed| judge(failed.error(), body)),
                 // 2. Too many interim responses came instead.
-                () = self.interim.exceeded.notified() => return Err(fail(Reason::OriginProtocol, &self.meter)),
-                // 3. Time is up, if it was the origin that we waited for all the time.
-                () = &mut wait => match body.origin_waited_for_since().map(|since| since + limit) {
-                    Some(end) if end <= Instant::now() => {
-                        return Err(fail(Reason::OriginReadTimeout, &self.meter));
-                    }
-                    Some(end) => wait.as_mut().reset(end),
-                    None => wait.as_mut().reset(Instant::now() + limit),
-                },
+                () = self.interim.exceeded.notified() => Err(Reason::OriginProtocol),
             }
         };
-        let response = result.map_err(|failed| fail(judge(failed.error(), body), &self.meter))?;
+        let result = within(limit, body, answer).await.unwrap_or(Err(Reason::OriginReadTimeout));
+        let response = result.map_err(|reason| fail(reason, &self.meter))?;
         if self.interim.is_exceeded() || !is_sound(response.headers()) {
             return Err(fail(Reason::OriginProtocol, &self.meter));
         }
@@ -163,38 +155,10 @@ impl Interim {
     }
 }
 
-/// Why a connection gave no answer, and how far it had got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    /// What the viewer is told, where nothing else can be tried.
-    pub(crate) reason: Reason,
-    /// Whether a byte of the request was written.
-    sent: bool,
-    /// Whether a byte of an answer came.
-    answered: bool,
-}
-
-impl Failure {
-    /// Whether the endpoint cannot have seen anything of the request.
-    pub(crate) fn nothing_was_sent(self) -> bool {
-        self.reason == Reason::OriginReset && !self.sent && !self.answered
-    }
-
-    /// Whether a request that failed on a pooled connection may go to another one: the connection was dead
-    /// before a byte of an answer, and the request was not written or does no harm twice.
-    pub(crate) fn may_be_sent_again(self, method: &Method, body: &ViewerBody) -> bool {
-        let dead = self.reason == Reason::OriginReset && !self.answered;
-        dead && body.is_replayable() && (!self.sent || is_idempotent(method))
-    }
-}
-
 /// What the end of a connection means for the exchange on it.
 fn judge(error: &hyper::Error, body: &ViewerBody) -> Reason {
-    match body.failure() {
-        Some(failure) => failure.reason(),
-        None if error.is_parse() => Reason::OriginProtocol,
-        None => Reason::OriginReset,
-    }
+    let of_origin = if error.is_parse() { Reason::OriginProtocol } else { Reason::OriginReset };
+    of_viewer(body).unwrap_or(of_origin)
 }
 
 /// Whether a response says once where it ends (RFC 9112 section 6.3); hyper lets `chunked` win over a length and

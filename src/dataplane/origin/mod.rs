@@ -6,9 +6,12 @@
 
 mod attempt;
 mod balance;
+pub(crate) mod body;
 mod connect;
+mod failure;
 pub(crate) mod head;
 mod http1;
+mod http2;
 mod pool;
 
 use std::net::SocketAddr;
@@ -17,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Response};
-use hyper::body::Incoming;
 
 use crate::dataplane::live::{EndpointCell, LiveOrigin, Load};
 use crate::dataplane::viewer::body::ViewerBody;
@@ -26,6 +28,7 @@ use crate::table::reason::Reason;
 
 pub(crate) use attempt::Returning;
 use attempt::{Attempt, on_endpoint};
+use body::Body;
 pub(crate) use pool::Pool;
 
 /// What goes to an origin.
@@ -41,7 +44,7 @@ pub(crate) struct Outgoing {
 /// What an origin answered, and what carries the rest of it.
 #[derive(Debug)]
 pub(crate) struct Incomings {
-    pub(crate) response: Response<Incoming>,
+    pub(crate) response: Response<Body>,
     pub(crate) returning: Returning,
 }
 

@@ -1,7 +1,7 @@
-//! A worker's idle connections to endpoints, the last used first.
+//! A worker's connections to endpoints: the idle ones of HTTP/1.1, the shared ones of HTTP/2.
 //!
-//! Last in, first out: the warm ones stay warm and the others age out. A connection is never given to another
-//! endpoint than the one that it was opened to.
+//! Last in, first out: the warm ones stay warm and the others age out. A connection is never used for another
+//! [`Key`] than the one that it was opened for.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -11,12 +11,20 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::http1::OriginConnection;
+use super::http2::Lanes;
 
-/// The idle connections of one worker.
+/// What a connection is good for: exchanges with the same endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) endpoint: SocketAddr,
+}
+
+/// The connections of one worker.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<SocketAddr, Vec<Idle>>>,
+    idle: RefCell<HashMap<Key, Vec<Idle>>>,
     per_endpoint: usize,
+    pub(super) http2: Lanes,
 }
 
 #[derive(Debug)]
@@ -28,13 +36,13 @@ struct Idle {
 impl Pool {
     /// An empty pool that keeps at most so many connections to one endpoint.
     pub(crate) fn new(per_endpoint: usize) -> Self {
-        Self { idle: RefCell::default(), per_endpoint }
+        Self { idle: RefCell::default(), per_endpoint, http2: Lanes::default() }
     }
 
     /// The connection that idles shortest and is fit for a request; those on the way to it that are not are closed.
-    pub(crate) fn take(&self, endpoint: SocketAddr) -> Option<OriginConnection> {
+    pub(crate) fn take(&self, key: &Key) -> Option<OriginConnection> {
         let mut idle = self.idle.borrow_mut();
-        let stack = idle.get_mut(&endpoint)?;
+        let stack = idle.get_mut(key)?;
         let now = Instant::now();
         while let Some(last) = stack.pop() {
             if last.until > now && last.connection.is_ready() {
@@ -45,12 +53,12 @@ impl Pool {
     }
 
     /// Keeps a connection for `keepalive`, unless there are enough.
-    pub(crate) fn put(&self, endpoint: SocketAddr, connection: OriginConnection, keepalive: Duration) {
+    pub(crate) fn put(&self, key: Key, connection: OriginConnection, keepalive: Duration) {
         if keepalive.is_zero() || connection.is_closed() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        let stack = idle.entry(endpoint).or_default();
+        let stack = idle.entry(key).or_default();
         if stack.len() < self.per_endpoint {
             stack.push(Idle { connection, until: Instant::now() + keepalive });
         }
@@ -60,8 +68,9 @@ impl Pool {
     /// not in the table any more.
     pub(crate) fn sweep(&self, endpoints: &HashSet<SocketAddr>) {
         let now = Instant::now();
-        self.idle.borrow_mut().retain(|endpoint, stack| {
-            let stays = endpoints.contains(endpoint);
+        self.http2.sweep(|key| endpoints.contains(&key.endpoint));
+        self.idle.borrow_mut().retain(|key, stack| {
+            let stays = endpoints.contains(&key.endpoint);
             stack.retain(|idle| stays && idle.until > now && !idle.connection.is_closed());
             !stack.is_empty()
         });

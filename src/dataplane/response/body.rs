@@ -12,11 +12,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
 use crate::dataplane::account::Account;
-use crate::dataplane::origin::Returning;
+use crate::dataplane::origin::{self, Returning};
 use crate::dataplane::viewer::headers::Trailers;
 
 /// A body with the account of its exchange.
@@ -84,7 +83,7 @@ impl Body for AnswerBody {
 /// The body of an origin's response.
 #[derive(Debug)]
 pub(crate) struct OriginBody {
-    incoming: Incoming,
+    incoming: origin::body::Body,
     idle_timeout: Duration,
     trailers: Trailers,
     /// The connection, until the body has ended or failed.
@@ -117,7 +116,7 @@ impl OriginBodyFailure {
 impl OriginBody {
     /// Takes over the body that came on `returning`.
     pub(crate) fn new(
-        incoming: Incoming,
+        incoming: origin::body::Body,
         idle_timeout: Duration,
         trailers: Trailers,
         returning: Returning,

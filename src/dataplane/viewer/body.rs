@@ -110,7 +110,6 @@ impl ViewerBody {
     }
 
     /// Says whether trailers pass, once it is known which origin takes the body. Until then they are dropped.
-    #[expect(dead_code, reason = "origins over HTTP/2 come next")]
     pub(crate) fn let_trailers(&self, trailers: Trailers) {
         self.0.borrow_mut().trailers = trailers;
     }

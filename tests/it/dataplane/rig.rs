@@ -16,7 +16,7 @@ use tidegate::object::ObjectKey;
 use tidegate::overload;
 use tidegate::table::certificate::Certificates;
 use tidegate::table::host::HostPattern;
-use tidegate::table::origin::{Endpoint, Endpoints, HostHeader, Origin, OriginKey};
+use tidegate::table::origin::{Endpoint, Endpoints, HostHeader, HttpVersion, Origin, OriginKey};
 use tidegate::table::path_pattern::PathPattern;
 use tidegate::table::route::{
     AllowedMethods, Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy,
@@ -329,6 +329,7 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
             read_timeout: Duration::from_secs(10),
             response_idle_timeout: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(60),
+            http_version: HttpVersion::Http1,
         };
         (site.origin)(&mut origin);
         let origin = Arc::new(origin);

@@ -78,6 +78,7 @@ fn is_default(name: &str, value: &Value) -> bool {
         "originReadTimeout" => json!("30s"),
         "idleTimeout" | "responseIdleTimeout" => json!("600s"),
         "originKeepaliveTimeout" => json!("60s"),
+        "httpVersion" => json!("http1.1"),
         "replicas" => json!("1/1"),
         _ => return false,
     };
