@@ -250,7 +250,7 @@ fn tables_facts_and_snapshots_are_built_from_ordered_maps() {
 #[test]
 fn no_file_is_too_long() {
     let mut complaints = Vec::new();
-    for (folder, most) in [("src", MOST_LINES), ("tests", MOST_LINES_OF_TESTS)] {
+    for (folder, most) in [("src", MOST_LINES), ("benches", MOST_LINES), ("tests", MOST_LINES_OF_TESTS)] {
         for source in sources(folder) {
             let lines = source.text.lines().count();
             if lines > most {
@@ -266,6 +266,7 @@ fn every_module_says_what_it_is() {
     let complaints: Vec<_> = sources("src")
         .iter()
         .chain(&sources("tests/it"))
+        .chain(&sources("benches"))
         .filter(|source| !source.text.starts_with("//! "))
         .map(|source| format!("{}: begin with `//!` and what it is", shown(&source.path)))
         .collect();
@@ -293,7 +294,12 @@ fn no_test_is_skipped_and_no_lint_is_waved_through() {
 #[test]
 fn every_file_is_in_the_module_tree() {
     let mut complaints = Vec::new();
-    for (folder, trunks) in [("src", ["lib.rs", "main.rs"].as_slice()), ("tests/it", &["main.rs"])] {
+    let trees = [
+        ("src", ["lib.rs", "main.rs"].as_slice()),
+        ("tests/it", &["main.rs"]),
+        ("benches/load", &["main.rs"]),
+    ];
+    for (folder, trunks) in trees {
         let all = sources(folder);
         let by_path: BTreeMap<_, _> = all.iter().map(|source| (source.path.clone(), source)).collect();
         let mut reached = BTreeSet::new();

@@ -1,0 +1,122 @@
+//! How a row is measured: rounds in which every proxy has its turn, each with its own figures of the kernel.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use tokio::task::LocalSet;
+use tokio::time::sleep;
+
+use crate::certificate::Certificate;
+use crate::machine::Cores;
+use crate::options::Options;
+use crate::origin::Origin;
+use crate::proxy::{Program, Proxy};
+use crate::rows::{Load, Measure, Row, Transport};
+use crate::viewers::passing::{self, Errand, Passing};
+use crate::viewers::{h2load, idle};
+
+/// From the start of a load to the moment when it is as it will be.
+const WARM_UP: Duration = Duration::from_millis(500);
+/// How much longer than the window a load goes on, so that the window never sees its end.
+const TAIL: Duration = Duration::from_millis(300);
+/// How many idle connections are weighed.
+const IDLE: usize = 1000;
+/// How long they idle before; a proxy may tidy up behind a request.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// Everything that a measurement needs.
+#[derive(Debug)]
+pub(crate) struct Bench<'b> {
+    pub(crate) options: &'b Options,
+    pub(crate) cores: Cores,
+    pub(crate) origin: Origin,
+    pub(crate) certificate: Certificate,
+    pub(crate) programs: Vec<Program>,
+}
+
+/// One proxy in one round.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub(crate) struct Sample {
+    /// In the row's unit.
+    pub(crate) value: f64,
+    /// Units a second; none where nothing is counted by time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rate: Option<f64>,
+    /// Which part of its core the proxy used; from about 0.9 on the rate is the most that it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) busy: Option<f64>,
+}
+
+impl Bench<'_> {
+    /// The samples of each program, one for each round; none for a program that cannot do what the row asks.
+    pub(crate) async fn measure(&self, row: &Row) -> anyhow::Result<Vec<Vec<Sample>>> {
+        let mut samples = vec![Vec::new(); self.programs.len()];
+        for round in 1..=self.options.rounds {
+            for (program, samples) in self.programs.iter().zip(&mut samples) {
+                let proxy =
+                    program.start(self.cores, self.origin.address, &self.certificate, row.access_log).await?;
+                let sample = LocalSet::new().run_until(self.sample(&proxy, row.measure)).await;
+                proxy.stop().await?;
+                let told = match sample {
+                    Ok(sample) => {
+                        samples.push(sample);
+                        format!("{:.2} {}", sample.value, row.measure.unit())
+                    }
+                    Err(error) => format!("{error:#}"),
+                };
+                eprintln!("{:<16} round {round}  {:<16} {told}", row.name, program.name);
+            }
+        }
+        Ok(samples)
+    }
+
+    async fn sample(&self, proxy: &Proxy, measure: Measure) -> anyhow::Result<Sample> {
+        match measure {
+            Measure::Cpu(Load::Requests(transport, path)) => self.requests(proxy, transport, path).await,
+            Measure::Cpu(Load::Connections) => self.passing(proxy, Errand::Request).await,
+            Measure::Cpu(Load::Handshakes) => {
+                self.passing(proxy, Errand::Handshake(self.certificate.client(b"http/1.1")?)).await
+            }
+            Measure::Idle(transport) => self.idle(proxy, transport).await,
+        }
+    }
+
+    async fn requests(&self, proxy: &Proxy, transport: Transport, path: &str) -> anyhow::Result<Sample> {
+        let window = self.options.window();
+        let load = h2load::start(proxy, transport, path, WARM_UP + window + TAIL)?;
+        // What the origin has answered is what the proxy has served: nothing of the load's own start and end counts.
+        let sample = cpu_of(proxy, window, || self.origin.answered()).await;
+        load.finish().await?;
+        sample
+    }
+
+    async fn passing(&self, proxy: &Proxy, errand: Errand) -> anyhow::Result<Sample> {
+        let address = if matches!(errand, Errand::Request) { proxy.http } else { proxy.https };
+        let load: Passing = passing::start(address, &errand);
+        let sample = cpu_of(proxy, self.options.window(), || load.done()).await;
+        load.finish()?;
+        sample
+    }
+
+    async fn idle(&self, proxy: &Proxy, transport: Transport) -> anyhow::Result<Sample> {
+        // What the first connections make a proxy allocate once is not theirs.
+        drop(idle::open(proxy, transport, &self.certificate, IDLE / 10).await?);
+        sleep(WARM_UP).await;
+        let before = proxy.memory_kib()?;
+        let _open = idle::open(proxy, transport, &self.certificate, IDLE).await?;
+        sleep(SETTLE).await;
+        let more = proxy.memory_kib()?.saturating_sub(before);
+        Ok(Sample { value: more as f64 / IDLE as f64, rate: None, busy: None })
+    }
+}
+
+/// CPU time of the proxy for each of what `count` counts, while `window` passes.
+async fn cpu_of(proxy: &Proxy, window: Duration, count: impl Fn() -> u64) -> anyhow::Result<Sample> {
+    sleep(WARM_UP).await;
+    let (began, counted, used) = (Instant::now(), count(), proxy.cpu_time()?);
+    sleep(window).await;
+    let (counted, used) = ((count() - counted) as f64, (proxy.cpu_time()? - used).as_secs_f64());
+    ensure!(counted > 0.0, "nothing was served");
+    let passed = began.elapsed().as_secs_f64();
+    Ok(Sample { value: used * 1e6 / counted, rate: Some(counted / passed), busy: Some(used / passed) })
+}
