@@ -26,6 +26,23 @@ pub struct Limits {
     pub linger: Duration,
     /// How much is read then, in bytes.
     pub linger_bytes: usize,
+    /// How old a connection may get, less up to a tenth so that those that came together do not leave together.
+    pub connection_age: Duration,
+    /// Requests that one connection carries.
+    pub connection_requests: u32,
+    /// Streams that an HTTP/2 viewer may have open.
+    pub streams: u32,
+    /// What an HTTP/2 viewer may send ahead on one stream, in bytes.
+    pub stream_window: u32,
+    /// What it may send ahead on all streams of a connection, in bytes.
+    pub connection_window: u32,
+    /// What an HTTP/2 connection holds of its answers beyond what its socket takes, over all streams, in bytes.
+    pub answers_unsent: usize,
+    /// Control frames that an HTTP/2 viewer may send at once; a tenth of it more each second, and more with what
+    /// it is sent.
+    pub control_frames: u32,
+    /// Streams that an HTTP/2 viewer may reset, or have reset by mistakes, counted alike.
+    pub viewer_resets: u32,
     /// What is buffered of a connection in each direction, in bytes.
     pub buffer_bytes: usize,
     /// A request's or a response's head, in bytes.
@@ -72,6 +89,14 @@ impl Default for Limits {
             viewer_idle: Duration::from_secs(75),
             linger: Duration::from_secs(2),
             linger_bytes: 256 * 1024,
+            connection_age: Duration::from_secs(60 * 60),
+            connection_requests: 100_000,
+            streams: 100,
+            stream_window: 64 * 1024,
+            connection_window: 256 * 1024,
+            answers_unsent: 256 * 1024,
+            control_frames: 1000,
+            viewer_resets: 200,
             buffer_bytes: 64 * 1024,
             head_bytes: 32 * 1024,
             header_count: 100,

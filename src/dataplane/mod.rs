@@ -2,9 +2,11 @@
 //!
 //! [`start`] opens the listeners and the workers; the [`Handle`] is the one door through which everybody else
 //! talks to them. It knows no Kubernetes and no API types, only the table.
-//! To follow a request, start at [`exchange`]; for a connection's life, at `connection::http1`.
+//! To follow a request, start at [`exchange`]; for a connection's life, at `connection::http1`
+//! and `connection::http2`.
 
 mod account;
+mod alarm;
 mod connection;
 mod entrance;
 mod exchange;

@@ -40,7 +40,24 @@ pub(crate) struct Session {
     pub(crate) sni: Option<HostName>,
     /// The version, as logs write it.
     pub(crate) version: &'static str,
+    /// What is spoken above it.
+    pub(crate) protocol: Protocol,
 }
+
+/// What was agreed on by ALPN (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1, also where the viewer did not ask.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// HTTP/2 as ALPN names it.
+const H2: &[u8] = b"h2";
+
+/// HTTP/1.1 as ALPN names it.
+const HTTP_11: &[u8] = b"http/1.1";
 
 /// Why there is no stream.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +120,11 @@ async fn shake_hands(
         Some(ProtocolVersion::TLSv1_2) => "1.2",
         _ => "1.3",
     };
-    Ok((stream, Session { identity, sni, version }))
+    let protocol = match stream.get_ref().1.alpn_protocol() {
+        Some(H2) => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
+    Ok((stream, Session { identity, sni, version, protocol }))
 }
 
 /// The certificate for a name: of the Distribution that owns it, or the default one for a name that nobody owns.
@@ -167,7 +188,7 @@ impl ConfigMaker {
             .expect("the provider has suites for both versions")
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&certificate.key))));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![H2.to_vec(), HTTP_11.to_vec()];
         config.ignore_client_order = true;
         config.ticketer = Arc::clone(&self.ticketer);
         // Tickets hold the sessions; a cache beside them would cost memory for each certificate.

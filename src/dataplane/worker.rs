@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::account::Record;
-use super::connection::{Viewer, http1};
+use super::connection::{Viewer, http1, http2};
 use super::entrance::Entrance;
 use super::exchange::Opened;
 use super::limits::Limits;
@@ -27,7 +27,7 @@ use super::listener::{self, Kind, Listener};
 use super::live::LiveTable;
 use super::mailbox::{Letter, Letters};
 use super::origin::Pool;
-use super::tls;
+use super::tls::{self, Protocol};
 use super::viewer::address::Peer;
 use super::websocket::registry::Registry;
 use super::websocket::side::{Side, Upgraded};
@@ -166,7 +166,18 @@ impl Worker {
             match tls::accept(&worker, stream).await {
                 Ok((stream, session)) => {
                     drop(permit);
-                    http1::serve(Viewer::new(worker, peer, local, Some(session), open), stream).await;
+                    match session.protocol {
+                        Protocol::Http1 => {
+                            let viewer = Viewer::new(worker, peer, local, Some(session), open);
+                            http1::serve(viewer, stream).await;
+                        }
+                        Protocol::Http2 => {
+                            drop(open);
+                            let open = worker.metrics.connections(kind.as_str(), "h2").enter();
+                            let viewer = Viewer::new(worker, peer, local, Some(session), open);
+                            http2::serve(viewer, stream).await;
+                        }
+                    }
                 }
                 Err(failure) => {
                     tracing::debug!(event = "tls.failed", viewer = %peer.address, error = %failure, "no TLS session");
@@ -266,7 +277,7 @@ impl Worker {
 }
 
 /// Keeps a panic from the other tasks of the worker; the panic hook has told it.
-async fn caught(task: impl Future<Output = ()>) {
+pub(crate) async fn caught(task: impl Future<Output = ()>) {
     if AssertUnwindSafe(task).catch_unwind().await.is_err() {
         tracing::error!(
             event = "task.panicked",

@@ -64,14 +64,14 @@ async fn last_word<S: Side>(mut stream: S, reason: Reason, limits: &Limits) {
 }
 
 /// Ends our direction; what the viewer still sends is not wanted and nothing of it can have come yet.
-async fn close<S: Side>(mut stream: S, limits: &Limits) {
+pub(super) async fn close<S: Side>(mut stream: S, limits: &Limits) {
     // A viewer that does not take the end within the limit has lost it anyway.
     let _late_or_gone = timeout(limits.linger, stream.shutdown()).await;
 }
 
 /// Ends our direction and reads away what the viewer still sends: closing a socket with unread bytes resets it,
 /// and the reset may overtake the answer (RFC 9112 section 9.6).
-async fn linger<S: Side>(mut stream: S, limits: &Limits) {
+pub(super) async fn linger<S: Side>(mut stream: S, limits: &Limits) {
     let drained = async {
         stream.shutdown().await?;
         let mut waste = vec![0; 8 * 1024];

@@ -1,10 +1,11 @@
 //! A viewer's connection: who is there.
 //!
-//! A connection carries one exchange after another over HTTP/1.1 ([`http1`], whose phases are in [`turn`]), so all
-//! that its exchanges share is who the viewer is.
+//! A connection carries one exchange after another over HTTP/1.1 ([`http1`], whose phases are in [`turn`]), and
+//! many at once over HTTP/2 ([`http2`]). All that its exchanges share is who the viewer is.
 
 mod ending;
 pub(crate) mod http1;
+pub(crate) mod http2;
 pub(crate) mod turn;
 
 use std::fmt;

@@ -4,19 +4,19 @@
 //! the body has got: whether it can be sent again, whether it is the viewer that we wait for, how it ended.
 
 use std::cell::RefCell;
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::headers::Trailers;
 use super::pace::Pace;
+use crate::dataplane::alarm::Alarm;
 use crate::dataplane::limits::Limits;
 use crate::dataplane::response::body::harmless;
 use crate::table::reason::Reason;
@@ -35,9 +35,10 @@ struct State {
     /// When the body last moved: a frame was taken, or its end was seen.
     moved: Instant,
     pace: Pace,
-    /// Rings when the viewer may be late; made by the first wait, and moved only when it would ring too late or
-    /// has rung.
-    alarm: Option<Pin<Box<Sleep>>>,
+    /// Rings when the viewer may be late.
+    alarm: Alarm,
+    /// Who wants to know that the body is waited for.
+    asked_for: Option<Waker>,
 }
 
 /// Where frames come from.
@@ -91,7 +92,6 @@ impl ViewerBody {
     }
 
     /// Takes over the body of a request over HTTP/2, whose head announces `length` bytes.
-    #[expect(dead_code, reason = "viewers over HTTP/2 come next")]
     pub(crate) fn over_http2(stream: RecvStream, length: Option<u64>, limits: &Limits) -> Self {
         Self::new(Source::Http2 { stream, length }, limits)
     }
@@ -105,13 +105,24 @@ impl ViewerBody {
             progress,
             moved: Instant::now(),
             pace: Pace::new(limits.request_body_gap, limits.request_body_rate),
-            alarm: None,
+            alarm: Alarm::default(),
+            asked_for: None,
         })))
     }
 
     /// Says whether trailers pass, once it is known which origin takes the body. Until then they are dropped.
     pub(crate) fn let_trailers(&self, trailers: Trailers) {
         self.0.borrow_mut().trailers = trailers;
+    }
+
+    /// Ready when somebody waits for it: an origin is there to take it.
+    pub(crate) fn poll_asked_for(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.borrow_mut();
+        if state.progress == Progress::Waiting {
+            return Poll::Ready(());
+        }
+        state.asked_for = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Whether it can go to another connection: nothing of it was taken by an earlier one.
@@ -150,6 +161,9 @@ impl State {
         loop {
             let Poll::Ready(next) = self.source.poll_frame(cx) else {
                 self.progress = Progress::Waiting;
+                if let Some(asked_for) = self.asked_for.take() {
+                    asked_for.wake();
+                }
                 ready!(self.poll_late(cx));
                 return Poll::Ready(Some(Err(self.fail(BodyFailure::Stalled))));
             };
@@ -179,21 +193,12 @@ impl State {
 
     /// Ready when the viewer has been waited for too long.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut deadline = self.pace.wait(Instant::now());
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if alarm.is_elapsed() || deadline < alarm.deadline() {
-            alarm.as_mut().reset(deadline);
-        }
         loop {
-            ready!(alarm.as_mut().poll(cx));
-            let now = Instant::now();
-            if deadline <= now {
-                if self.pace.is_too_slow(now) {
-                    return Poll::Ready(());
-                }
-                deadline = self.pace.wait(now);
+            let deadline = self.pace.wait(Instant::now());
+            ready!(self.alarm.poll(deadline, cx));
+            if self.pace.is_too_slow(Instant::now()) {
+                return Poll::Ready(());
             }
-            alarm.as_mut().reset(deadline);
         }
     }
 

@@ -6,6 +6,7 @@ mod drain;
 mod framing;
 mod hostile_http1;
 mod http1;
+mod http2;
 mod http2_origins;
 mod overload;
 mod policies;

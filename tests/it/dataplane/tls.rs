@@ -90,7 +90,7 @@ async fn the_name_picks_the_certificate_and_a_swap_reaches_the_next_handshake() 
     plane.handle.publish(table(sites(), certificates(&[("a", usable(&a)), ("b", usable(&b))], None)));
 
     handshake(&plane, &client(&[&a], &[]), "a.example").await.unwrap();
-    let mut old = handshake(&plane, &client(&[&b], &[b"h2", b"http/1.1"]), "b.example").await.unwrap();
+    let mut old = handshake(&plane, &client(&[&b], &[b"http/1.1"]), "b.example").await.unwrap();
     assert_eq!(old.stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
     assert_eq!(status_of(&mut old, "b.example").await, "200");
 

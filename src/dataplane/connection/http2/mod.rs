@@ -1,0 +1,144 @@
+//! An HTTP/2 viewer connection: the `h2` crate, driven by us.
+//!
+//! One task carries the connection and all of its streams: what a stream sends is written together with what the
+//! others send, and nothing is handed from task to task. A stream's life is in [`stream`], its answer's in
+//! [`answer`]; [`watch`] sees what `h2` does not tell.
+
+mod answer;
+mod lent;
+mod life;
+mod piece;
+mod stream;
+mod watch;
+
+use std::cell::Cell;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use h2::server::{Builder, Connection};
+use tokio::time::timeout;
+
+use self::lent::Lent;
+use self::life::{Life, Next, Streams};
+use self::piece::{Piece, Unsent};
+use self::watch::{Watch, Watched};
+use super::{Viewer, ending};
+use crate::dataplane::alarm::Alarm;
+use crate::dataplane::guarded_io::{Guarded, Meter};
+use crate::dataplane::limits::Limits;
+use crate::dataplane::websocket::side::Side;
+use crate::dataplane::worker::caught;
+use crate::drain::{Drain, Phase};
+
+type Http<S> = Connection<Watched<Guarded<Lent<S>>>, Piece>;
+
+/// What the streams of a connection share with it.
+#[derive(Debug)]
+struct Shared {
+    viewer: Rc<Viewer>,
+    watch: Rc<Watch>,
+    unsent: Rc<Unsent>,
+}
+
+/// Why the connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Both sides have said goodbye, or the viewer went away.
+    Finished,
+    /// The viewer did what nobody may do; it was told so, and may still be sending.
+    Refused,
+    /// The viewer took nothing for too long.
+    Stalled,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve<S: Side>(viewer: Rc<Viewer>, stream: S) {
+    let limits = &viewer.worker.limits;
+    let (ours, lent) = Lent::new(stream);
+    let guarded = Guarded::new(lent);
+    let meter = guarded.meter();
+    let watch = Watch::new(limits);
+    let watched = Watched::new(guarded, Rc::clone(&watch));
+    let end = match timeout(limits.request_head, settings(limits).handshake(watched)).await {
+        Ok(Ok(http)) => {
+            let unsent = Unsent::new(limits.answers_unsent);
+            let shared = Rc::new(Shared { viewer: Rc::clone(&viewer), watch, unsent });
+            drive(http, shared, &meter).await
+        }
+        Ok(Err(_not_http2)) => End::Refused,
+        Err(_late) => End::Finished,
+    };
+    // `h2` is gone, so nobody else has the stream any more.
+    let Some(stream) = Rc::into_inner(ours) else { return };
+    let stream = stream.into_inner();
+    match end {
+        End::Finished => ending::close(stream, limits).await,
+        End::Refused => ending::linger(stream, limits).await,
+        End::Stalled => stream.reset_when_dropped(),
+    }
+}
+
+fn settings(limits: &Limits) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(limits.streams)
+        .initial_window_size(limits.stream_window)
+        .initial_connection_window_size(limits.connection_window)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_send_buffer_size(limits.buffer_bytes)
+        .max_local_error_reset_streams(usize::try_from(limits.viewer_resets).ok());
+    builder
+}
+
+async fn drive<S: Side>(mut http: Http<S>, shared: Rc<Shared>, meter: &Meter) -> End {
+    let worker = Rc::clone(&shared.viewer.worker);
+    let mut life = Life::new(&worker.limits);
+    let mut alarm = Alarm::default();
+    let phase = Cell::new(Phase::Serving);
+    let mut drain = pin!(follow(worker.drain.clone(), &phase));
+    let mut streams = FuturesUnordered::new();
+    poll_fn(|cx| {
+        // 1. HTTP/2 goes on: what came is read, what is ready is written, streams begin.
+        loop {
+            match http.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    life.request_came();
+                    streams.push(caught(stream::serve(Rc::clone(&shared), request, respond)));
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(life.end_by(&error)),
+                Poll::Ready(None) => return Poll::Ready(life.end()),
+                Poll::Pending => break,
+            }
+        }
+        // 2. Streams go on. What they send wakes HTTP/2, and so this task, once more.
+        while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {}
+        // 3. The replica leaves, the connection is old, or somebody waits too long.
+        let _never_ends = drain.as_mut().poll(cx);
+        let open = if streams.is_empty() { Streams::None } else { Streams::Open };
+        loop {
+            match life.next(open, phase.get(), meter, &shared.watch) {
+                Next::Wait(deadline) => match alarm.poll(deadline, cx) {
+                    Poll::Ready(()) => continue,
+                    Poll::Pending => return Poll::Pending,
+                },
+                Next::Leave => http.graceful_shutdown(),
+                Next::Refuse(reason) => http.abrupt_shutdown(reason),
+                Next::End(end) => return Poll::Ready(end),
+            }
+            // The GOAWAY is to be written.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+    })
+    .await
+}
+
+/// Tells the phase of the drain as it goes on; it never ends.
+async fn follow(mut drain: Drain, phase: &Cell<Phase>) {
+    phase.set(drain.leaving().await);
+    phase.set(drain.draining().await);
+    pending().await
+}

@@ -1,0 +1,34 @@
+//! How connections end: with a GOAWAY, after which what is open is served.
+
+use std::time::Duration;
+
+use tidegate::drain::{Phase, Schedule};
+use tokio::time::Instant;
+
+use super::*;
+use crate::dataplane::rig::RawOrigin;
+
+#[tokio::test]
+async fn a_drain_ends_a_connection_when_its_streams_have_ended() {
+    let origin = RawOrigin::start().await;
+    let door = Door::open(vec![Site::new("web", &[origin.address])]);
+    let mut client = door.connect().await;
+    let asked = client.send(get("https://web.example/"));
+    let (response, mut connection) = tokio::join!(asked, async {
+        let mut connection = origin.accept().await;
+        connection.until("\r\n\r\n").await;
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf").await;
+        connection
+    });
+    let start = Instant::now();
+    let deadline = start + Duration::from_secs(60);
+    door.plane.drain.advance(Phase::Draining(Schedule { start, spread: Duration::ZERO, deadline }));
+    // The GOAWAY is there when no more requests may be sent.
+    while client.requests.clone().ready().await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    connection.send("half").await;
+    assert_eq!(read(response.unwrap().into_body()).await.unwrap().0, b"halfhalf");
+    soon(client.connection).await.unwrap().unwrap();
+    assert_eq!(soon(door.plane.handle.join()).await.unwrap(), 0);
+}
