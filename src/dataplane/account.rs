@@ -21,7 +21,7 @@ use crate::dataplane::viewer::body::ViewerBody;
 use crate::table::host::HostName;
 use crate::table::reason::Reason;
 use crate::telemetry::access_log::{AccessLog, Event, Line};
-use crate::telemetry::metrics::{Counted, Metrics, Present};
+use crate::telemetry::metrics::{Counted, Lost, Metrics, Present};
 
 /// What is known of one exchange.
 #[derive(Clone, Debug)]
@@ -222,11 +222,19 @@ impl Account {
     /// Notes that the answer will not be complete.
     pub(crate) fn truncated(&mut self, failure: OriginBodyFailure) {
         self.record.reason = Some(failure.as_str());
+        if failure == OriginBodyFailure::Fault {
+            self.record.viewer.worker.metrics.panicked(Lost::Exchange);
+        }
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Whatever was to be said, what is said is this.
+            self.record.status = Some(Reason::Internal.status());
+            self.refused(Reason::Internal);
+        }
         self.record.duration = self.opened.elapsed();
         self.record.bytes_in = self.request_body.bytes();
         if let Some(turn) = &self.turn {

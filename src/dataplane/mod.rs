@@ -10,6 +10,8 @@ mod alarm;
 mod connection;
 mod entrance;
 mod exchange;
+#[cfg(test)]
+mod fault;
 mod guarded_io;
 mod limits;
 mod listener;

@@ -36,7 +36,7 @@ use crate::drain::{Drain, Phase};
 use crate::overload::{Level, Overload};
 use crate::table::reason::Reason;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::metrics::{Metrics, Present, WorkerMetrics};
+use crate::telemetry::metrics::{Lost, Metrics, Present, WorkerMetrics};
 
 /// How often a worker looks after itself: at connections that idled long enough, and at how busy it was.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -158,7 +158,7 @@ impl Worker {
         let peer = Peer::new(peer, &self.entrance.trusted_proxies);
         let open = self.metrics.connections(kind.as_str(), "h1").enter();
         let worker = Rc::clone(self);
-        self.viewers.spawn_local(caught(async move {
+        let task = async move {
             if kind == Kind::Http {
                 drop(permit);
                 return http1::serve(Viewer::new(worker, peer, local, None, open), stream).await;
@@ -183,18 +183,20 @@ impl Worker {
                     tracing::debug!(event = "tls.failed", viewer = %peer.address, error = %failure, "no TLS session");
                 }
             }
-        }));
+        };
+        self.viewers.spawn_local(caught(self.metrics.clone(), Lost::Connection, task));
     }
 
     /// Runs a tunnel to its end, in a task of its own: the connection's was made for HTTP and is large.
     pub(crate) fn tunnel<S: Side>(&self, viewer: Upgraded<S>, opened: Opened) {
         let Opened { origin, admission, terms } = opened;
-        self.viewers.spawn_local(caught(tunnel::run(admission, terms, viewer, origin)));
+        let task = tunnel::run(admission, terms, viewer, origin);
+        self.viewers.spawn_local(caught(self.metrics.clone(), Lost::Tunnel, task));
     }
 
     /// Runs a task that belongs to no viewer; a panic costs only this task.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        tokio::task::spawn_local(caught(task));
+        tokio::task::spawn_local(caught(self.metrics.clone(), Lost::Task, task));
     }
 
     /// Serves on until the drain has nothing left to wait for, or until the deadline; says what that cut.
@@ -276,12 +278,14 @@ impl Worker {
     }
 }
 
-/// Keeps a panic from the other tasks of the worker; the panic hook has told it.
-pub(crate) async fn caught(task: impl Future<Output = ()>) {
+/// Keeps a panic from the other tasks of the worker; the panic hook has told where it was.
+pub(crate) async fn caught(metrics: Metrics, lost: Lost, task: impl Future<Output = ()>) {
     if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        metrics.panicked(lost);
         tracing::error!(
             event = "task.panicked",
-            "a connection was lost to a fault of ours; please report it"
+            lost = lost.as_str(),
+            "something was lost to a fault of ours; please report it with the line before this one"
         );
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Events that scripts look for carry a stable name in the field `event` (`config.published`, `drain.start`).
 
+use std::any::Any;
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
@@ -36,7 +37,7 @@ pub fn parse_filter(text: &str) -> Result<EnvFilter, ParseError> {
     EnvFilter::try_new(format!("{QUIET},{text}"))
 }
 
-/// Sends everything that the process logs from now on to stderr; a second call changes nothing.
+/// Sends everything that the process logs from now on to stderr, panics included; a second call changes nothing.
 pub fn start(format: Format, filter: EnvFilter) {
     // Only fails where a subscriber is already in place: tests start several servers in one process.
     let _already_started = match format {
@@ -45,6 +46,15 @@ pub fn start(format: Format, filter: EnvFilter) {
             tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).compact().finish(),
         ),
     };
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(event = "panic", location, said = said(panic.payload()), "a fault of ours");
+    }));
+}
+
+/// What a panic says, where that is a text of ours: one that was put together may quote what somebody has sent.
+fn said(payload: &dyn Any) -> &'static str {
+    payload.downcast_ref::<&'static str>().copied().unwrap_or("(not shown: it may quote a message)")
 }
 
 fn json<W>(filter: EnvFilter, writer: W) -> impl tracing::Subscriber + Send + Sync
@@ -65,6 +75,14 @@ where
 mod tests {
     use super::*;
     use crate::telemetry::page::Page;
+
+    #[test]
+    fn a_panic_is_quoted_only_where_its_text_is_ours() {
+        let payload = |panics: fn()| std::panic::catch_unwind(panics).unwrap_err();
+        assert_eq!(said(&*payload(|| panic!("no such place"))), "no such place");
+        let cookie = payload(|| panic!("no such place: {}", std::hint::black_box("cookie")));
+        assert!(!said(&*cookie).contains("cookie"));
+    }
 
     #[test]
     fn the_client_of_the_cluster_is_quiet_unless_it_is_named() {

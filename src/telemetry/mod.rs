@@ -8,6 +8,6 @@ mod address;
 pub mod log;
 pub mod metrics;
 #[cfg(test)]
-mod page;
+pub(crate) mod page;
 
 pub use address::Address;

@@ -4,6 +4,7 @@
 //! gone, and the connection to the origin, which goes back to the pool when the body has ended as announced.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -17,12 +18,14 @@ use tokio::time::{Sleep, sleep};
 use crate::dataplane::account::Account;
 use crate::dataplane::origin::{self, Returning};
 use crate::dataplane::viewer::headers::Trailers;
+use crate::table::reason::Reason;
 
 /// A body with the account of its exchange.
 #[derive(Debug)]
 pub(crate) struct AnswerBody {
     source: Source,
-    account: Account,
+    /// None where it is settled already.
+    account: Option<Account>,
 }
 
 #[derive(Debug)]
@@ -35,12 +38,30 @@ enum Source {
 impl AnswerBody {
     /// A text of our own; empty means no body.
     pub(crate) fn own(text: Bytes, account: Account) -> Self {
-        Self { source: Source::Own(Some(text).filter(|text| !text.is_empty())), account }
+        Self { source: Source::own(text), account: Some(account) }
+    }
+
+    /// A text of our own after the account of the exchange was settled.
+    pub(crate) fn settled(text: Bytes) -> Self {
+        Self { source: Source::own(text), account: None }
     }
 
     /// An origin's body.
     pub(crate) fn origin(body: OriginBody, account: Account) -> Self {
-        Self { source: Source::Origin(Box::new(body)), account }
+        Self { source: Source::Origin(Box::new(body)), account: Some(account) }
+    }
+}
+
+impl Source {
+    fn own(text: Bytes) -> Self {
+        Self::Own(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, OriginBodyFailure>>> {
+        match self {
+            Self::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Origin(body) => body.poll_next(cx),
+        }
     }
 }
 
@@ -53,14 +74,23 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, OriginBodyFailure>>> {
         let this = self.get_mut();
-        let next = match &mut this.source {
-            Source::Own(text) => text.take().map(|text| Ok(Frame::data(text))),
-            Source::Origin(body) => ready!(body.poll_next(cx)),
+        // A fault of ours in the middle of an answer must look like what it is, an answer that was cut off, and
+        // where a connection carries others, it must not cost theirs.
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(test)]
+            this.account.iter().for_each(|account| crate::dataplane::fault::strike("passing", account));
+            this.source.poll_next(cx)
+        }));
+        let next = match polled {
+            Ok(next) => ready!(next),
+            Err(_panic) => Some(Err(OriginBodyFailure::Fault)),
         };
-        match &next {
-            Some(Ok(frame)) => this.account.sent(frame.data_ref().map_or(0, Bytes::len)),
-            Some(Err(failure)) => this.account.truncated(*failure),
-            None => {}
+        if let Some(account) = &mut this.account {
+            match &next {
+                Some(Ok(frame)) => account.sent(frame.data_ref().map_or(0, Bytes::len)),
+                Some(Err(failure)) => account.truncated(*failure),
+                None => {}
+            }
         }
         Poll::Ready(next)
     }
@@ -101,6 +131,9 @@ pub(crate) enum OriginBodyFailure {
     /// The connection ended early, or the body's framing is malformed.
     #[error("the response body is malformed or was cut off")]
     Broken,
+    /// A fault of ours on the way.
+    #[error("a fault of the proxy's own ended the response body")]
+    Fault,
 }
 
 impl OriginBodyFailure {
@@ -109,6 +142,7 @@ impl OriginBodyFailure {
         match self {
             Self::Stalled => "origin_response_idle_timeout",
             Self::Broken => "origin_truncated",
+            Self::Fault => Reason::Internal.as_str(),
         }
     }
 }

@@ -64,6 +64,31 @@ struct Inner {
     access_log_dropped: Counter,
 }
 
+/// What a fault of ours cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// One request; its viewer was told so.
+    Exchange,
+    /// A viewer's connection.
+    Connection,
+    /// A WebSocket.
+    Tunnel,
+    /// Something behind them, such as a connection to an origin.
+    Task,
+}
+
+impl Lost {
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exchange => "exchange",
+            Self::Connection => "connection",
+            Self::Tunnel => "tunnel",
+            Self::Task => "task",
+        }
+    }
+}
+
 /// What the binary says of itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Build {
@@ -185,9 +210,9 @@ impl Metrics {
         self.0.workers.add(place)
     }
 
-    /// Counts a fault of ours that was caught; `scope` names what was lost to it.
-    pub fn panicked(&self, scope: &'static str) {
-        self.0.panics.get_or_create(&[("scope", scope)]).inc();
+    /// Counts a fault of ours that was caught.
+    pub fn panicked(&self, lost: Lost) {
+        self.0.panics.get_or_create(&[("lost", lost.as_str())]).inc();
     }
 
     /// Notes which share of the memory limit is in use; 0 where there is no limit.

@@ -92,7 +92,7 @@ fn count_everything(metrics: &Metrics) -> (TunnelMetrics, Entered, Counted) {
     metrics.tls_handshake("1.3", "false", "ok");
     metrics.headers_dropped("underscore", 1);
     metrics.connection_rejected("total");
-    metrics.panicked("exchange");
+    metrics.panicked(Lost::Exchange);
     metrics.status_write("ok");
     metrics.watch_error("Service", "gone");
     let worker = metrics.worker(0);

@@ -32,6 +32,7 @@ use crate::dataplane::limits::Limits;
 use crate::dataplane::websocket::side::Side;
 use crate::dataplane::worker::caught;
 use crate::drain::{Drain, Phase};
+use crate::telemetry::metrics::Lost;
 
 type Http<S> = Connection<Watched<Guarded<Lent<S>>>, Piece>;
 
@@ -106,7 +107,8 @@ async fn drive<S: Side>(mut http: Http<S>, shared: Rc<Shared>, meter: &Meter) ->
             match http.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     life.request_came();
-                    streams.push(caught(stream::serve(Rc::clone(&shared), request, respond)));
+                    let stream = stream::serve(Rc::clone(&shared), request, respond);
+                    streams.push(caught(worker.metrics.clone(), Lost::Exchange, stream));
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(life.end_by(&error)),
                 Poll::Ready(None) => return Poll::Ready(life.end()),
@@ -119,7 +121,12 @@ async fn drive<S: Side>(mut http: Http<S>, shared: Rc<Shared>, meter: &Meter) ->
         let _never_ends = drain.as_mut().poll(cx);
         let open = if streams.is_empty() { Streams::None } else { Streams::Open };
         loop {
-            match life.next(open, phase.get(), meter, &shared.watch) {
+            // Where memory is short this connection leaves as if the replica did.
+            let phase = match worker.asks_to_leave() {
+                true => phase.get().max(Phase::Leaving),
+                false => phase.get(),
+            };
+            match life.next(open, phase, meter, &shared.watch) {
                 Next::Wait(deadline) => match alarm.poll(deadline, cx) {
                     Poll::Ready(()) => continue,
                     Poll::Pending => return Poll::Pending,

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tidegate::drain::{Phase, Schedule};
+use tidegate::overload::Level;
 use tokio::time::Instant;
 
 use super::*;
-use crate::dataplane::rig::RawOrigin;
+use crate::dataplane::rig::{EchoOrigin, RawOrigin};
 
 #[tokio::test]
 async fn a_drain_ends_a_connection_when_its_streams_have_ended() {
@@ -31,4 +32,16 @@ async fn a_drain_ends_a_connection_when_its_streams_have_ended() {
     assert_eq!(read(response.unwrap().into_body()).await.unwrap().0, b"halfhalf");
     soon(client.connection).await.unwrap().unwrap();
     assert_eq!(soon(door.plane.handle.join()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn when_memory_is_high_a_connection_ends_after_what_it_carries() {
+    let origin = EchoOrigin::start("web").await;
+    let door = Door::open(vec![Site::new("web", &[origin.address])]);
+    let mut kept = door.connect().await;
+    assert_eq!(kept.send(get("https://web.example/")).await.unwrap().status(), 200);
+    assert_eq!(kept.send(get("https://web.example/")).await.unwrap().status(), 200);
+    door.plane.overload.set(Level::High);
+    assert_eq!(kept.send(get("https://web.example/")).await.unwrap().status(), 200);
+    soon(kept.connection).await.unwrap().unwrap();
 }
