@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::guarded_io::Counted;
 use super::live::LiveTable;
 use super::worker::Worker;
 use crate::table::certificate::{Certificate, Certificates, OwnCertificate};
@@ -88,7 +89,7 @@ impl HandshakeFailure {
 pub(crate) async fn accept(
     worker: &Worker,
     stream: TcpStream,
-) -> Result<(TlsStream<TcpStream>, Session), HandshakeFailure> {
+) -> Result<(TlsStream<Counted<TcpStream>>, Session), HandshakeFailure> {
     let handshake = timeout(worker.limits.tls_handshake, shake_hands(worker, stream));
     let result = handshake.await.unwrap_or(Err(HandshakeFailure::Timeout));
     match &result {
@@ -104,8 +105,8 @@ pub(crate) async fn accept(
 async fn shake_hands(
     worker: &Worker,
     stream: TcpStream,
-) -> Result<(TlsStream<TcpStream>, Session), HandshakeFailure> {
-    let mut start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+) -> Result<(TlsStream<Counted<TcpStream>>, Session), HandshakeFailure> {
+    let mut start = LazyConfigAcceptor::new(Acceptor::default(), Counted::new(stream)).await?;
     // What is not a host name is a name that nobody owns.
     let sni = start.client_hello().server_name().and_then(|name| HostName::parse(name).ok());
     // The one read of the table: the identity stays, whatever is published later.

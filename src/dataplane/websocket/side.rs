@@ -2,6 +2,8 @@
 //!
 //! A tunnel knows nothing else of a connection: not whether it is encrypted, nor what was spoken on it before.
 
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -11,6 +13,15 @@ pub(crate) trait Side: AsyncRead + AsyncWrite + Unpin + 'static {
     /// From now on, dropping the stream resets the connection (RST) instead of ending it (FIN), and what was not
     /// sent yet is thrown away.
     fn reset_when_dropped(&self);
+
+    /// Ready when reading would not have to wait: there are bytes, the end, or an error.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// How much the socket has taken so far, where it is not the same as what was written: between the two TLS may
+    /// hold some back. In bytes.
+    fn taken(&self) -> u64 {
+        0
+    }
 }
 
 /// One end, taken apart after the 101.
@@ -27,10 +38,24 @@ impl Side for TcpStream {
         // It fails only where the socket is dead already, and then there is nothing to reset.
         let _already_dead = self.set_zero_linger();
     }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_read_ready(cx).map(drop)
+    }
 }
 
 impl<S: Side> Side for tokio_rustls::server::TlsStream<S> {
     fn reset_when_dropped(&self) {
         self.get_ref().0.reset_when_dropped();
+    }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (socket, session) = self.get_mut();
+        let holds = session.process_new_packets().map_or(true, |state| state.plaintext_bytes_to_read() > 0);
+        if holds { Poll::Ready(()) } else { socket.poll_readable(cx) }
+    }
+
+    fn taken(&self) -> u64 {
+        self.get_ref().0.taken()
     }
 }

@@ -69,6 +69,10 @@ impl Side for Wire {
     fn reset_when_dropped(&self) {
         self.line.reset_by_proxy.set(true);
     }
+
+    fn poll_readable(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
 }
 
 /// One end of a tunnel as its peer has it.

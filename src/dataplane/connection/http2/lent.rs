@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::dataplane::websocket::side::Side;
+
 /// The borrower's side; the stream can be had again when it is dropped.
 #[derive(Debug)]
 pub(super) struct Lent<S>(Rc<RefCell<S>>);
@@ -17,6 +19,13 @@ impl<S> Lent<S> {
     pub(super) fn new(stream: S) -> (Rc<RefCell<S>>, Self) {
         let owned = Rc::new(RefCell::new(stream));
         (Rc::clone(&owned), Self(owned))
+    }
+}
+
+impl<S: Side> Lent<S> {
+    /// As [`Side::taken`] says.
+    pub(super) fn taken(&self) -> u64 {
+        self.0.borrow().taken()
     }
 }
 

@@ -59,7 +59,7 @@ enum End {
 pub(crate) async fn serve<S: Side>(viewer: Rc<Viewer>, stream: S) {
     let limits = &viewer.worker.limits;
     let (ours, lent) = Lent::new(stream);
-    let guarded = Guarded::new(lent);
+    let guarded = Guarded::counting(lent, Lent::taken);
     let meter = guarded.meter();
     let watch = Watch::new(limits);
     let watched = Watched::new(guarded, Rc::clone(&watch));
