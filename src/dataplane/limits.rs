@@ -21,6 +21,9 @@ pub struct Limits {
     pub answer_stall: Duration,
     /// Between two requests of a connection.
     pub viewer_idle: Duration,
+    /// How long an HTTP/1.1 connection may do nothing before its HTTP is laid down until the next byte, so that it
+    /// costs hardly any memory.
+    pub hibernation: Duration,
     /// How long a connection that was closed with something unread goes on being read, so that the viewer sees
     /// the answer and not a reset (RFC 9112 section 9.6).
     pub linger: Duration,
@@ -87,6 +90,7 @@ impl Default for Limits {
             request_body_rate: 240,
             answer_stall: Duration::from_secs(30),
             viewer_idle: Duration::from_secs(75),
+            hibernation: Duration::from_secs(1),
             linger: Duration::from_secs(2),
             linger_bytes: 256 * 1024,
             connection_age: Duration::from_secs(60 * 60),

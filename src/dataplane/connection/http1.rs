@@ -1,29 +1,34 @@
 //! An HTTP/1.1 viewer connection: hyper's server connection, driven by us.
 //!
-//! We poll it ourselves and take it apart at its end, for tunnels, for raw 408 answers and for lingering closes:
-//! hyper's own upgrade wants `Send` and hides the stream.
+//! We poll it ourselves and take it apart: at its end, for tunnels, for raw 408 answers and for lingering closes,
+//! and while nothing happens, since an idle hyper costs 18 KiB and a stream alone hardly any. hyper's own upgrade
+//! wants `Send` and hides the stream.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{Builder, Connection};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::turn::{Phase, Turn};
 use super::{Viewer, ending};
+use crate::dataplane::alarm::Alarm;
 use crate::dataplane::exchange::{self, Outcome};
 use crate::dataplane::guarded_io::{Guarded, Meter};
 use crate::dataplane::limits::Limits;
 use crate::dataplane::response::body::AnswerBody;
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::websocket::side::Side;
+use crate::drain;
 
 type Http<S, H> = Connection<TokioIo<Guarded<S>>, H>;
 
@@ -44,21 +49,48 @@ pub(super) enum End {
 
 /// Serves a connection to its end.
 pub(crate) async fn serve<S: Side>(viewer: Rc<Viewer>, stream: S) {
-    let guarded = Guarded::new(stream);
-    let meter = guarded.meter();
-    let turn = Turn::new();
-    let for_service = (Rc::clone(&viewer), Rc::clone(&turn));
+    let turn = Turn::new(&viewer.worker.limits);
+    let mut drain = viewer.worker.drain.clone();
+    let mut waits = Waits { alarm: Alarm::default(), draining: pin!(drain.draining()), is_draining: false };
+    let mut stream = Guarded::counting(stream, S::taken);
+    let meter = stream.meter();
+    loop {
+        // New connections and idle ones have a stream and no more; HTTP is made for the first byte.
+        let (mut end, mut early) = (waits.for_a_byte(&viewer, &turn, &mut stream).await, Bytes::new());
+        if end.is_none() {
+            (end, stream, early) = Box::pin(speak(&viewer, &turn, stream, &mut waits)).await;
+        }
+        if let Some(end) = end {
+            let stream = stream.into_inner();
+            return Box::pin(ending::finish(&viewer, &turn, end, stream, early, &meter)).await;
+        }
+        if !early.is_empty() {
+            turn.head_began();
+            stream.read_again(early);
+        }
+    }
+}
+
+/// Speaks HTTP until it ends, or until nothing has happened for a while; gives the stream back, and what was read
+/// from it too early.
+async fn speak<S: Side>(
+    viewer: &Rc<Viewer>,
+    turn: &Rc<Turn>,
+    stream: Guarded<S>,
+    waits: &mut Waits<'_>,
+) -> (Option<End>, Guarded<S>, Bytes) {
+    let meter = stream.meter();
+    let for_service = (Rc::clone(viewer), Rc::clone(turn));
     let service = service_fn(move |request| {
         let (viewer, turn) = (Rc::clone(&for_service.0), Rc::clone(&for_service.1));
         Box::pin(answer(viewer, turn, request))
     });
-    let mut http = builder(&viewer.worker.limits).serve_connection(TokioIo::new(guarded), service);
-    let end = drive(&mut http, &viewer, &turn, &meter).await;
+    let mut http = builder(&viewer.worker.limits).serve_connection(TokioIo::new(stream), service);
+    let end = drive(&mut http, viewer, turn, &meter, waits).await;
     let parts = http.into_parts();
     // Dropped here, so that an exchange that is still under way ends now.
     drop(parts.service);
-    let stream = parts.io.into_inner().into_inner();
-    ending::finish(&viewer, &turn, end, stream, parts.read_buf, &meter).await;
+    (end, parts.io.into_inner(), parts.read_buf)
 }
 
 async fn answer(
@@ -69,7 +101,15 @@ async fn answer(
     let (head, incoming) = request.into_parts();
     let body = ViewerBody::over_http1(incoming, &viewer.worker.limits);
     Ok(match exchange::serve(viewer, Some(Rc::clone(&turn)), head, body).await {
-        Outcome::Answer(response) => response,
+        Outcome::Answer(mut response) => {
+            if turn.retires() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            if response.headers().get(CONNECTION).is_some_and(|value| value == "close") {
+                turn.note_close();
+            }
+            response
+        }
         Outcome::Tunnel(response, opened) => {
             turn.opened.replace(Some(opened));
             response
@@ -88,22 +128,26 @@ fn builder(limits: &Limits) -> Builder {
     builder
 }
 
-async fn drive<S, H>(http: &mut Http<S, H>, viewer: &Viewer, turn: &Turn, meter: &Meter) -> End
+async fn drive<S, H>(
+    http: &mut Http<S, H>,
+    viewer: &Viewer,
+    turn: &Turn,
+    meter: &Meter,
+    waits: &mut Waits<'_>,
+) -> Option<End>
 where
     S: Side,
     H: HttpService<Incoming, ResBody = AnswerBody, Error = Infallible> + Unpin,
     H::Future: Unpin,
 {
-    let mut drain = viewer.worker.drain.clone();
-    let mut draining = pin!(drain.draining());
-    let mut is_draining = false;
-    let mut idle_at = 0;
-    let mut alarm = pin!(sleep_until(Instant::now() + viewer.worker.limits.request_head));
+    let limits = &viewer.worker.limits;
+    let woke = Instant::now();
+    let mut idle_at = meter.read();
     poll_fn(|cx| {
         // 1. HTTP goes on. hyper may be done before its last bytes are: it is polled until they are written.
         match http.poll_without_shutdown(cx) {
-            Poll::Ready(Ok(())) if meter.is_flushed() => return Poll::Ready(End::Finished),
-            Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
+            Poll::Ready(Ok(())) if meter.is_flushed() => return Poll::Ready(Some(End::Finished)),
+            Poll::Ready(Err(error)) => return Poll::Ready(Some(End::Failed(error))),
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
         match turn.phase() {
@@ -111,41 +155,62 @@ where
             Phase::New | Phase::Idle | Phase::Head => turn.notice_head(meter, idle_at),
         }
         // 2. The replica leaves; what is under way is finished to its last byte, and its answer says so.
-        is_draining = is_draining || draining.as_mut().poll(cx).is_ready();
-        if is_draining && turn.phase() == Phase::Idle && meter.is_flushed() {
-            return Poll::Ready(End::Drained);
+        if waits.poll_draining(cx).is_ready() && turn.phase() == Phase::Idle && meter.is_flushed() {
+            return Poll::Ready(Some(End::Drained));
         }
-        // 3. Somebody waits too long.
-        poll_deadline(alarm.as_mut(), turn, &viewer.worker.limits, meter, cx)
+        // 3. Somebody waits too long, or nobody for anything.
+        let stalled =
+            meter.write_blocked_since().map(|since| (since + limits.answer_stall, Some(End::Stalled)));
+        let late = turn.phase_ends(limits).map(|ends| (ends, Some(End::Late(turn.phase()))));
+        let rests = (turn.is_idle() && meter.is_flushed())
+            .then(|| (turn.since().max(woke) + limits.hibernation, None));
+        match [stalled, late, rests].into_iter().flatten().min_by_key(|(at, _)| *at) {
+            Some((at, end)) => waits.alarm.poll(at, cx).map(|()| end),
+            None => Poll::Pending,
+        }
     })
     .await
 }
 
-/// Holds the connection's one deadline against the clock. The timer is moved only when it comes too late or
-/// has fired, so a busy connection hardly ever touches it.
-fn poll_deadline(
-    mut alarm: Pin<&mut Sleep>,
-    turn: &Turn,
-    limits: &Limits,
-    meter: &Meter,
-    cx: &mut Context<'_>,
-) -> Poll<End> {
-    let stalled = meter.write_blocked_since().map(|since| since + limits.answer_stall);
-    let late = turn.phase_ends(limits);
-    let (deadline, end) = match (stalled, late) {
-        (Some(stalled), Some(late)) if late < stalled => (late, End::Late(turn.phase())),
-        (Some(stalled), _) => (stalled, End::Stalled),
-        (None, Some(late)) => (late, End::Late(turn.phase())),
-        (None, None) => return Poll::Pending,
-    };
-    if alarm.is_elapsed() || deadline < alarm.deadline() {
-        alarm.as_mut().reset(deadline);
+/// What a connection waits for beside its viewer, awake or not.
+struct Waits<'w> {
+    /// Its one timer.
+    alarm: Alarm,
+    draining: Pin<&'w mut dyn Future<Output = drain::Phase>>,
+    is_draining: bool,
+}
+
+impl Waits<'_> {
+    /// Waits for the first byte of a request, or for the end of the stream, which hyper is to see, too; says how
+    /// the connection ends where neither comes.
+    async fn for_a_byte<S: Side>(
+        &mut self,
+        viewer: &Viewer,
+        turn: &Turn,
+        stream: &mut Guarded<S>,
+    ) -> Option<End> {
+        poll_fn(|cx| {
+            // 1. There is something to read.
+            if stream.poll_readable(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            // 2. The replica leaves.
+            if self.poll_draining(cx).is_ready() && turn.phase() == Phase::Idle {
+                return Poll::Ready(Some(End::Drained));
+            }
+            // 3. It takes too long.
+            let Some(ends) = turn.phase_ends(&viewer.worker.limits) else { return Poll::Pending };
+            ready!(self.alarm.poll(ends, cx));
+            Poll::Ready(Some(End::Late(turn.phase())))
+        })
+        .await
     }
-    while alarm.as_mut().poll(cx).is_ready() {
-        if deadline <= Instant::now() {
-            return Poll::Ready(end);
+
+    fn poll_draining(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_draining {
+            ready!(self.draining.as_mut().poll(cx));
+            self.is_draining = true;
         }
-        alarm.as_mut().reset(deadline);
+        Poll::Ready(())
     }
-    Poll::Pending
 }

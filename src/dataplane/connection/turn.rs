@@ -20,6 +20,11 @@ pub(crate) struct Turn {
     since: Cell<Instant>,
     /// Whether the last request's body was left unread.
     unread: Cell<bool>,
+    /// Whether it was we who closed behind the last answer.
+    closes: Cell<bool>,
+    /// Requests that may still come, and until when: the next answer says that it was the last.
+    requests_left: Cell<u32>,
+    retires: Instant,
     /// A tunnel that the last exchange opened: the connection becomes it when the 101 is written.
     pub(super) opened: RefCell<Option<Box<Opened>>>,
 }
@@ -39,11 +44,17 @@ pub(crate) enum Phase {
 
 impl Turn {
     /// The turn of a connection on which nothing has happened.
-    pub(super) fn new() -> Rc<Self> {
+    pub(super) fn new(limits: &Limits) -> Rc<Self> {
+        let now = Instant::now();
+        // Up to a tenth less, so that those that came together do not leave together.
+        let age = limits.connection_age.mul_f64(1.0 - fastrand::f64() / 10.0);
         Rc::new(Self {
             phase: Cell::new(Phase::New),
-            since: Cell::new(Instant::now()),
+            since: Cell::new(now),
             unread: Cell::new(false),
+            closes: Cell::new(false),
+            requests_left: Cell::new(limits.connection_requests),
+            retires: now + age,
             opened: RefCell::new(None),
         })
     }
@@ -63,14 +74,41 @@ impl Turn {
         self.phase.get()
     }
 
+    /// Since when the present phase lasts.
+    pub(super) fn since(&self) -> Instant {
+        self.since.get()
+    }
+
+    /// Whether no request is under way, and nothing came of the next one.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.phase.get(), Phase::New | Phase::Idle)
+    }
+
+    /// Counts an answer; says whether it is to be the last, since the connection is old enough.
+    pub(super) fn retires(&self) -> bool {
+        let left = self.requests_left.get().saturating_sub(1);
+        self.requests_left.set(left);
+        left == 0 || self.retires <= Instant::now()
+    }
+
+    /// The answer that goes out now says that we close behind it.
+    pub(super) fn note_close(&self) {
+        self.closes.set(true);
+    }
+
     /// Whether the viewer may still be sending what nobody will read.
     pub(super) fn left_something_unread(&self) -> bool {
-        self.unread.get()
+        self.unread.get() || self.closes.get()
+    }
+
+    /// A part of a head is there already.
+    pub(super) fn head_began(&self) {
+        self.enter(Phase::Head);
     }
 
     /// Sees the first byte of a head; `idle_at` is what had been read when the connection fell idle.
     pub(super) fn notice_head(&self, meter: &Meter, idle_at: u64) {
-        if matches!(self.phase.get(), Phase::New | Phase::Idle) && meter.read() > idle_at {
+        if self.is_idle() && meter.read() > idle_at {
             self.enter(Phase::Head);
         }
     }

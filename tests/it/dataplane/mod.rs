@@ -11,5 +11,6 @@ mod http2_origins;
 mod overload;
 mod policies;
 pub(crate) mod rig;
+mod slow_viewers;
 mod streaming;
 pub(crate) mod tls;
