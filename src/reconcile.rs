@@ -176,7 +176,11 @@ mod tests {
         let (published, publications) = tokio::sync::mpsc::unbounded_channel();
         let reconciler = Reconciler {
             provider: Arc::clone(shelf) as Arc<dyn Provider>,
-            options: Options { default_certificate: None, endpoint_addresses: EndpointAddresses::Standalone },
+            options: Options {
+                default_certificate: None,
+                endpoint_addresses: EndpointAddresses::Standalone,
+                zone: None,
+            },
             publish: move |_| {
                 published.send(Instant::now()).unwrap();
                 Publication::Swapped

@@ -59,7 +59,11 @@ impl Source {
             Self::Files(_) => EndpointAddresses::Standalone,
             Self::Cluster { .. } => EndpointAddresses::Cluster,
         };
-        Options { default_certificate: settings.viewers.default_certificate.clone(), endpoint_addresses }
+        Options {
+            default_certificate: settings.viewers.default_certificate.clone(),
+            endpoint_addresses,
+            zone: settings.objects.zone().map(str::to_owned),
+        }
     }
 
     /// Who logs what becomes of Distributions.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, SET_COOKIE, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use tokio::net::TcpStream;
@@ -18,9 +18,9 @@ use tokio::net::TcpStream;
 use super::account::Account;
 use super::connection::Viewer;
 use super::connection::turn::Turn;
-use super::live::{LiveDistribution, LiveOrigin, Load};
+use super::live::{LiveDistribution, LiveOrigin};
 use super::origin::head::{self, Composed, Facts};
-use super::origin::{self, Incomings, Outgoing, Report};
+use super::origin::{self, Incomings, Load, Outgoing, Report};
 use super::response::body::{AnswerBody, OriginBody};
 use super::response::errors::{self, Format};
 use super::viewer::body::ViewerBody;
@@ -195,7 +195,7 @@ impl Exchange {
         self.account.record.request_id = Some(request_id);
         #[cfg(test)]
         super::fault::strike("judging", &self.account);
-        let outgoing = Outgoing { head, body, load };
+        let outgoing = Outgoing { head, body, load, sender: self.account.record.sender };
         Ok(Step::Forward(Box::new(Forward {
             distribution,
             route_position,
@@ -247,7 +247,7 @@ impl Exchange {
         #[cfg(test)]
         super::fault::strike("answered", &self.account);
         if incomings.response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return self.pass_on(incomings, &forward.origin.origin, forward.trailers);
+            return self.pass_on(incomings, report, &forward.origin.origin, forward.trailers);
         }
         let Some(Upgrade { handshake, admission }) = forward.upgrade else {
             // Nobody asked for it, and what follows it cannot be known (RFC 9110 section 15.2.2).
@@ -257,14 +257,20 @@ impl Exchange {
         {
             Ok(_) => {
                 let matched = (forward.distribution, forward.route_position);
-                self.open_tunnel(incomings, admission, matched, &forward.origin).await
+                self.open_tunnel(incomings, report, admission, matched, &forward.origin).await
             }
             Err(reason) => self.refuse(reason),
         }
     }
 
     /// An origin's answer, as the viewer gets it.
-    fn pass_on(mut self, incomings: Incomings, origin: &Origin, trailers: Trailers) -> Outcome {
+    fn pass_on(
+        mut self,
+        incomings: Incomings,
+        report: Report,
+        origin: &Origin,
+        trailers: Trailers,
+    ) -> Outcome {
         let Incomings { response, mut returning } = incomings;
         let (mut head, incoming) = response.into_parts();
         if let Some(timeout) = announced_timeout(&head.headers) {
@@ -272,16 +278,19 @@ impl Exchange {
         }
         headers::strip_hop_by_hop(&mut head.headers);
         single_length(&mut head.headers);
+        set_cookie(&mut head.headers, report.set_cookie);
         self.leave_where_needed(&mut head.headers);
         head.version = Version::HTTP_11;
         self.account.record.status = Some(head.status);
-        let body = OriginBody::new(incoming, origin.response_idle_timeout, trailers, returning);
+        let body = OriginBody::new(incoming, origin.response_idle_timeout, trailers, returning)
+            .ending_by(report.deadline);
         Outcome::Answer(Response::from_parts(head, AnswerBody::origin(body, self.account)))
     }
 
     async fn open_tunnel(
         mut self,
         incomings: Incomings,
+        report: Report,
         admission: Admission,
         (distribution, route_position): Matched,
         live: &LiveOrigin,
@@ -293,6 +302,7 @@ impl Exchange {
         let (mut head, _no_body) = response.into_parts();
         headers::strip_hop_by_hop(&mut head.headers);
         head::put_upgrade(&mut head.headers);
+        set_cookie(&mut head.headers, report.set_cookie);
         head.version = Version::HTTP_11;
         self.account.record.status = Some(head.status);
         let labels = Labels {
@@ -348,6 +358,13 @@ impl Exchange {
         if self.asked.upgrade || self.viewer.worker.asks_to_leave() {
             close(headers);
         }
+    }
+}
+
+/// Adds the cookie that keeps the viewer on its endpoint to those of the origin.
+fn set_cookie(headers: &mut HeaderMap, cookie: Option<HeaderValue>) {
+    if let Some(cookie) = cookie {
+        headers.append(SET_COOKIE, cookie);
     }
 }
 
@@ -472,8 +489,11 @@ mod tests {
             "endpoints": [{"addresses": [origin.ip()]}],
         });
         snapshot.endpoint_slices.insert(key(), Arc::new(serde_json::from_value(slice).unwrap()));
-        let options =
-            Options { default_certificate: None, endpoint_addresses: EndpointAddresses::Standalone };
+        let options = Options {
+            default_certificate: None,
+            endpoint_addresses: EndpointAddresses::Standalone,
+            zone: None,
+        };
         translate::translate(&snapshot, &options, Memory::default()).table
     }
 

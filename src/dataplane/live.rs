@@ -6,13 +6,15 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use tokio::time::Instant;
+
+use super::origin::{Candidates, OriginCell};
 use super::tls::{ConfigMaker, Configs};
 use crate::object::ObjectKey;
 use crate::table::RoutingTable;
-use crate::table::origin::{Endpoint, Origin};
+use crate::table::origin::{Endpoint, Origin, OriginKey};
 use crate::table::route::{Route, RouteTarget, Routes, ServingState};
 use crate::telemetry::metrics::{DistributionMetrics, Metrics, OriginMetrics};
 
@@ -82,73 +84,10 @@ pub(crate) struct LiveOrigin {
     /// Its settings.
     pub(crate) origin: Arc<Origin>,
     pub(crate) metrics: Arc<OriginMetrics>,
-    /// Those that serve, in address order.
-    pub(crate) endpoints: Vec<Arc<EndpointCell>>,
-    /// What `endpoints` was made from.
+    /// Its endpoints.
+    pub(crate) candidates: Candidates,
+    /// What `candidates` was made from.
     source: Option<Arc<[Endpoint]>>,
-}
-
-/// What all workers know together of one endpoint; it outlives tables, and lives as long as somebody uses it.
-#[derive(Debug)]
-#[repr(align(128))] // its own cache line: workers count up and down all the time
-pub(crate) struct EndpointCell {
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
-    exchanges: AtomicUsize,
-    tunnels: AtomicUsize,
-}
-
-/// What somebody does with an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Load {
-    /// A request and its response.
-    Exchange,
-    /// An open WebSocket.
-    Tunnel,
-}
-
-impl EndpointCell {
-    fn new(address: SocketAddr) -> Self {
-        Self { address, exchanges: AtomicUsize::new(0), tunnels: AtomicUsize::new(0) }
-    }
-
-    /// How much of `load` there is on it right now.
-    pub(crate) fn loaded_with(&self, load: Load) -> usize {
-        self.counter(load).load(Ordering::Relaxed)
-    }
-
-    /// Counts one more of `load` until the guard is dropped.
-    pub(crate) fn enter(self: &Arc<Self>, load: Load) -> Loaded {
-        self.counter(load).fetch_add(1, Ordering::Relaxed);
-        Loaded { cell: Arc::clone(self), load }
-    }
-
-    fn counter(&self, load: Load) -> &AtomicUsize {
-        match load {
-            Load::Exchange => &self.exchanges,
-            Load::Tunnel => &self.tunnels,
-        }
-    }
-}
-
-/// One exchange or tunnel on an endpoint; counted until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    cell: Arc<EndpointCell>,
-    load: Load,
-}
-
-impl Loaded {
-    /// The endpoint.
-    pub(crate) fn endpoint(&self) -> SocketAddr {
-        self.cell.address
-    }
-}
-
-impl Drop for Loaded {
-    fn drop(&mut self) {
-        self.cell.counter(self.load).fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Links tables, and remembers what outlives them.
@@ -156,7 +95,9 @@ impl Drop for Loaded {
 pub(crate) struct Linker {
     metrics: Metrics,
     tls: ConfigMaker,
-    cells: HashMap<SocketAddr, Weak<EndpointCell>>,
+    origins: HashMap<OriginKey, Weak<OriginCell>>,
+    /// When there are so many, those that nobody uses any more are forgotten.
+    origins_most: usize,
 }
 
 impl Linker {
@@ -165,20 +106,34 @@ impl Linker {
     /// # Errors
     /// The system has no randomness.
     pub(crate) fn new(metrics: Metrics) -> Result<Self, rustls::Error> {
-        Ok(Self { metrics, tls: ConfigMaker::new()?, cells: HashMap::new() })
+        Ok(Self { metrics, tls: ConfigMaker::new()?, origins: HashMap::new(), origins_most: 64 })
     }
 
     /// Links `table`, reusing what `before` has for the same objects.
     pub(crate) fn link(&mut self, table: RoutingTable, before: &LiveTable) -> LiveTable {
+        let now = Instant::now();
         let mut earlier = before.distributions.iter().peekable();
+        let mut listed = table.endpoints.0.iter().peekable();
+        let mut of_distribution = Vec::new();
         let mut distributions = Vec::with_capacity(table.hosts.routes().len());
         for routes in table.hosts.routes() {
-            // Both sides are in key order, so one walk finds each Distribution's earlier self.
-            while earlier.next_if(|old| old.routes.distribution < routes.distribution).is_some() {}
-            let old = earlier.next_if(|old| old.routes.distribution == routes.distribution);
-            distributions.push(self.distribution(&table, routes, old));
+            let key = &routes.distribution;
+            // All sides are in key order, so one walk finds each Distribution's earlier self and its endpoints.
+            while earlier.next_if(|old| old.routes.distribution < *key).is_some() {}
+            let old = earlier.next_if(|old| old.routes.distribution == *key);
+            while listed.next_if(|(origin, _)| origin.distribution < *key).is_some() {}
+            of_distribution.clear();
+            while let Some((origin, endpoints)) = listed.next_if(|(origin, _)| origin.distribution == *key) {
+                of_distribution.push((origin, endpoints));
+            }
+            let now_listed = Listed(&of_distribution);
+            let live = match old.filter(|old| Arc::ptr_eq(&old.routes, routes) && is_current(old, now_listed))
+            {
+                Some(old) => Arc::clone(old),
+                None => self.distribution(routes, now_listed, now),
+            };
+            distributions.push(live);
         }
-        self.cells.retain(|_, cell| cell.strong_count() > 0);
         let endpoints = if Arc::ptr_eq(&table.endpoints, &before.table.endpoints) {
             Arc::clone(&before.endpoints)
         } else {
@@ -194,20 +149,25 @@ impl Linker {
 
     fn distribution(
         &mut self,
-        table: &RoutingTable,
         routes: &Arc<Routes>,
-        old: Option<&Arc<LiveDistribution>>,
+        listed: Listed<'_>,
+        now: Instant,
     ) -> Arc<LiveDistribution> {
-        if let Some(old) = old.filter(|old| Arc::ptr_eq(&old.routes, routes) && is_current(old, table)) {
-            return Arc::clone(old);
-        }
         let metrics = self.metrics.distribution(&routes.distribution);
         let mut linked: Vec<Arc<LiveOrigin>> = Vec::new();
         let mut link = |origin: &Arc<Origin>| {
             if let Some(live) = linked.iter().find(|live| live.origin.key == origin.key) {
                 return Arc::clone(live);
             }
-            let live = Arc::new(self.origin(table, origin, &metrics));
+            let source = listed.of(&origin.key).cloned();
+            let candidates = Candidates::new(
+                origin,
+                self.origin_cell(&origin.key),
+                source.as_deref().unwrap_or_default(),
+                now,
+            );
+            let metrics = metrics.origin(&origin.key.id);
+            let live = Arc::new(LiveOrigin { origin: Arc::clone(origin), metrics, candidates, source });
             linked.push(Arc::clone(&live));
             live
         };
@@ -222,51 +182,48 @@ impl Linker {
         Arc::new(LiveDistribution { routes: Arc::clone(routes), metrics, origins, labels })
     }
 
-    fn origin(
-        &mut self,
-        table: &RoutingTable,
-        origin: &Arc<Origin>,
-        metrics: &Arc<DistributionMetrics>,
-    ) -> LiveOrigin {
-        let source = table.endpoints.of(&origin.key).cloned();
-        let listed = source.iter().flat_map(|endpoints| endpoints.iter());
-        let endpoints = listed.map(|endpoint| self.cell(endpoint.address)).collect();
-        LiveOrigin { origin: Arc::clone(origin), metrics: metrics.origin(&origin.key.id), endpoints, source }
+    /// What is known of an origin since somebody began to use it.
+    fn origin_cell(&mut self, key: &OriginKey) -> Arc<OriginCell> {
+        if let Some(known) = self.origins.get(key).and_then(Weak::upgrade) {
+            return known;
+        }
+        if self.origins.len() >= self.origins_most {
+            self.origins.retain(|_, cell| cell.strong_count() > 0);
+            // Looking through all of them again is paid for by as many new ones.
+            self.origins_most = 2 * self.origins.len() + 64;
+        }
+        let cell = OriginCell::new();
+        self.origins.insert(key.clone(), Arc::downgrade(&cell));
+        cell
     }
+}
 
-    fn cell(&mut self, address: SocketAddr) -> Arc<EndpointCell> {
-        let slot = self.cells.entry(address).or_default();
-        slot.upgrade().unwrap_or_else(|| {
-            let cell = Arc::new(EndpointCell::new(address));
-            *slot = Arc::downgrade(&cell);
-            cell
-        })
+/// The endpoints of one Distribution's origins.
+#[derive(Clone, Copy)]
+struct Listed<'t>(&'t [(&'t OriginKey, &'t Arc<[Endpoint]>)]);
+
+impl<'t> Listed<'t> {
+    fn of(self, origin: &OriginKey) -> Option<&'t Arc<[Endpoint]>> {
+        self.0.iter().find(|(key, _)| key.id == origin.id).map(|(_, endpoints)| *endpoints)
     }
 }
 
 /// Whether each origin still has the very endpoints it was linked with.
-fn is_current(old: &LiveDistribution, table: &RoutingTable) -> bool {
-    old.origins.iter().flatten().all(|live| match (&live.source, table.endpoints.of(&live.origin.key)) {
+fn is_current(old: &LiveDistribution, listed: Listed<'_>) -> bool {
+    old.origins.iter().flatten().all(|live| match (&live.source, listed.of(&live.origin.key)) {
         (Some(linked), Some(now)) => Arc::ptr_eq(linked, now),
         (None, None) => true,
         _ => false,
     })
 }
 
-/// Cells as tables have them, for the tests of who counts on them.
-#[cfg(test)]
-pub(crate) fn cells_for_test(count: u16) -> Vec<Arc<EndpointCell>> {
-    (1..=count).map(|port| Arc::new(EndpointCell::new(([192, 0, 2, 1], port).into()))).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
+    use crate::dataplane::origin::{EndpointCell, Load, origin_for_test};
     use crate::table::Hosts;
     use crate::table::host::HostPattern;
-    use crate::table::origin::{Endpoints, OriginKey};
+    use crate::table::origin::{Endpoints, Zone};
     use crate::table::route::{AllowedMethods, Handshakes, ViewerProtocolPolicy, WebSocketPolicy};
     use crate::telemetry::metrics::Build;
 
@@ -321,20 +278,73 @@ mod tests {
         assert_eq!(gone, ["b", "c"]);
     }
 
+    /// A Distribution whose only route goes to an origin with these endpoints.
+    fn with_endpoints(name: &str, addresses: &[SocketAddr]) -> (Arc<Routes>, OriginKey, Arc<[Endpoint]>) {
+        let mut routes = Arc::unwrap_or_clone(routes(name, ServingState::Enabled));
+        let origin = origin_for_test(name);
+        let key = origin.key.clone();
+        routes.default.target = RouteTarget::Origin(Arc::new(origin));
+        let listed = addresses.iter().map(|address| Endpoint { address: *address, zone: Zone::Any });
+        (Arc::new(routes), key, listed.collect())
+    }
+
+    fn of_one(linker: &mut Linker, before: &LiveTable, name: &str, addresses: &[SocketAddr]) -> LiveTable {
+        let (routes, key, endpoints) = with_endpoints(name, addresses);
+        let endpoints = Arc::new(Endpoints([(key, endpoints)].into()));
+        linker.link(RoutingTable { endpoints, ..table(&[&routes]) }, before)
+    }
+
+    fn cell(live: &LiveTable) -> &Arc<EndpointCell> {
+        &live.distributions[0].origins[0].as_ref().unwrap().candidates.cells()[0]
+    }
+
     #[test]
     fn the_counters_of_an_endpoint_outlive_tables_as_long_as_somebody_counts() {
         let mut linker = linker();
-        let key = OriginKey { distribution: ObjectKey::new("test", "a"), id: "web".to_owned() };
         let address: SocketAddr = ([192, 0, 2, 1], 80).into();
-        let cell = linker.cell(address);
-        let open = cell.enter(Load::Tunnel);
-        drop(cell);
-        let endpoints = BTreeMap::from([(key, Arc::from([Endpoint { address }]))]);
-        let next = RoutingTable { endpoints: Arc::new(Endpoints(endpoints)), ..RoutingTable::default() };
-        let live = linker.link(next, &LiveTable::default());
-        assert!(live.endpoints.contains(&address));
-        assert_eq!(linker.cell(address).loaded_with(Load::Tunnel), 1);
+        let nothing = LiveTable::default();
+        let first = of_one(&mut linker, &nothing, "a", &[address]);
+        assert!(first.endpoints.contains(&address));
+        let open = cell(&first).enter(Load::Tunnel, None);
+        let gone = of_one(&mut linker, &first, "a", &[]);
+        drop(first);
+        let back = of_one(&mut linker, &gone, "a", &[address]);
+        assert_eq!(cell(&back).loaded_with(Load::Tunnel), 1);
         drop(open);
-        assert_eq!(linker.cell(address).loaded_with(Load::Tunnel), 0);
+        assert_eq!(cell(&back).loaded_with(Load::Tunnel), 0);
+    }
+
+    #[test]
+    fn what_one_distribution_does_to_an_endpoint_is_not_another_s() {
+        let mut linker = linker();
+        let address: SocketAddr = ([192, 0, 2, 1], 80).into();
+        let (one, other) = (with_endpoints("a", &[address]), with_endpoints("b", &[address]));
+        let endpoints = Arc::new(Endpoints([(one.1, one.2), (other.1, other.2)].into()));
+        let live =
+            linker.link(RoutingTable { endpoints, ..table(&[&one.0, &other.0]) }, &LiveTable::default());
+        let [one, other] = [0, 1].map(|at| {
+            let origin = live.distributions[at].origins[0].as_ref().unwrap();
+            &origin.candidates.cells()[0]
+        });
+        let _busy = one.enter(Load::Exchange, None);
+        assert_eq!((one.address, other.address), (address, address));
+        assert_eq!((one.loaded_with(Load::Exchange), other.loaded_with(Load::Exchange)), (1, 0));
+    }
+
+    #[test]
+    fn endpoints_that_change_touch_their_own_distribution_only() {
+        let mut linker = linker();
+        let at = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        let [a, b] = ["a", "b"].map(|name| with_endpoints(name, &[at(1)]));
+        let endpoints =
+            |of_a: &[(OriginKey, Arc<[Endpoint]>)]| Arc::new(Endpoints(of_a.iter().cloned().collect()));
+        let before = endpoints(&[(a.1.clone(), a.2), (b.1.clone(), Arc::clone(&b.2))]);
+        let both = table(&[&a.0, &b.0]);
+        let first = linker.link(RoutingTable { endpoints: before, ..both.clone() }, &LiveTable::default());
+        let moved = with_endpoints("a", &[at(2)]).2;
+        let after = endpoints(&[(a.1, moved), (b.1, b.2)]);
+        let second = linker.link(RoutingTable { endpoints: after, ..both }, &first);
+        assert!(!Arc::ptr_eq(&first.distributions[0], &second.distributions[0]));
+        assert!(Arc::ptr_eq(&first.distributions[1], &second.distributions[1]));
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::account::Record;
-use super::live::Loaded;
+use super::origin::Loaded;
 use super::websocket::closing::Closed;
 use super::websocket::registry::Witness;
 use crate::telemetry::access_log::{Event, Line};

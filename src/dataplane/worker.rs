@@ -26,7 +26,7 @@ use super::limits::Limits;
 use super::listener::{self, Kind, Listener};
 use super::live::LiveTable;
 use super::mailbox::{Letter, Letters};
-use super::origin::Pool;
+use super::origin::{Budgets, Pool};
 use super::tls::{self, Protocol};
 use super::viewer::address::Peer;
 use super::websocket::registry::Registry;
@@ -49,6 +49,8 @@ static CONNECTION_IDS: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct Worker {
     pub(crate) tables: Tables,
     pub(crate) pool: Pool,
+    /// How often requests may be sent again.
+    pub(crate) budgets: Budgets,
     pub(crate) limits: Limits,
     pub(crate) drain: Drain,
     pub(crate) entrance: Entrance,
@@ -131,6 +133,7 @@ impl Worker {
         let worker = Self {
             tables: Tables::new(seed.tables),
             pool: Pool::new(seed.limits.idle_per_endpoint),
+            budgets: Budgets::new(),
             registry: Registry::new(seed.limits.tunnels),
             limits: seed.limits,
             drain: seed.drain,
@@ -241,6 +244,7 @@ impl Worker {
                     let now = (Instant::now(), runtime.worker_total_busy_duration(0));
                     self.own_metrics.busy(now.1.saturating_sub(noted.1), now.0 - noted.0);
                     noted = now;
+                    self.budgets.sweep();
                 }
                 // 2. Mail; after the last writer is gone there is none.
                 Some(letter) = letters.next() => match letter {

@@ -42,6 +42,19 @@ pub struct Objects {
         value_parser = namespace
     )]
     pub watch_namespaces: Vec<String>,
+
+    /// The zone that this replica is in: endpoints that are hinted for it are asked before others
+    ///
+    /// The chart takes it from the pod's label topology.kubernetes.io/zone, where the cluster sets that.
+    #[arg(long, env = "TIDEGATE_ZONE", value_name = "NAME")]
+    zone: Option<String>,
+}
+
+impl Objects {
+    /// The zone of this replica, if it is known: a label that the pod does not have arrives empty.
+    pub fn zone(&self) -> Option<&str> {
+        self.zone.as_deref().filter(|zone| !zone.is_empty())
+    }
 }
 
 /// An empty name would mean all namespaces to the API server.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::RoutingTable;
+use super::balancing::{Affinity, Algorithm, Balancing, HashOn, OutlierDetection};
 use super::certificate::{Certificate, OwnCertificate};
-use super::origin::{Endpoint, HostHeader, HttpVersion, Origin};
+use super::origin::{Endpoint, HostHeader, HttpVersion, Origin, Zone};
 use super::route::{Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy};
 
 /// What stands in place of a value that may be secret.
@@ -92,8 +93,12 @@ fn origin(origin: &Origin, endpoints: &[Endpoint]) -> Value {
     };
     let headers: Map<String, Value> =
         origin.custom_headers.iter().map(|(name, _)| (name.to_string(), REDACTED.into())).collect();
+    let addresses = |endpoints: &mut dyn Iterator<Item = &Endpoint>| -> Vec<String> {
+        endpoints.map(|endpoint| endpoint.address.to_string()).collect()
+    };
     json!({
-        "endpoints": endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect::<Vec<_>>(),
+        "endpoints": addresses(&mut endpoints.iter()),
+        "endpointsOfOwnZone": addresses(&mut endpoints.iter().filter(|endpoint| endpoint.zone == Zone::Own)),
         "httpVersion": match origin.http_version {
             HttpVersion::Http1 => "http1.1",
             HttpVersion::Http2 => "http2",
@@ -106,6 +111,33 @@ fn origin(origin: &Origin, endpoints: &[Endpoint]) -> Value {
         "originReadTimeout": seconds(origin.read_timeout),
         "responseIdleTimeout": seconds(origin.response_idle_timeout),
         "originKeepaliveTimeout": seconds(origin.keepalive_timeout),
+        "responseCompletionTimeout": origin.completion_timeout.map(seconds),
+        "loadBalancing": balancing(&origin.balancing),
+        "outlierDetection": outlier_detection(&origin.outlier_detection),
+        "maxConnectionsPerEndpoint": origin.max_connections_per_endpoint,
+    })
+}
+
+fn balancing(balancing: &Balancing) -> Value {
+    let (algorithm, hash_on) = match &balancing.algorithm {
+        Algorithm::LeastRequest => ("least-request", Value::Null),
+        Algorithm::RoundRobin => ("round-robin", Value::Null),
+        Algorithm::Hash(HashOn::Header(name)) => ("hash", json!({ "headerName": name.as_str() })),
+        Algorithm::Hash(HashOn::Cookie(name)) => ("hash", json!({ "cookieName": name })),
+        Algorithm::Hash(HashOn::ViewerAddress) => ("hash", json!({ "clientIP": true })),
+    };
+    let affinity = balancing.affinity.as_ref();
+    let affinity = affinity
+        .map(|Affinity { cookie, ttl, salt: _ }| json!({ "cookieName": cookie, "ttl": ttl.map(seconds) }));
+    json!({ "algorithm": algorithm, "hashOn": hash_on, "sessionAffinity": affinity })
+}
+
+fn outlier_detection(rules: &OutlierDetection) -> Value {
+    json!({
+        "consecutiveFailures": rules.consecutive_failures,
+        "ejectionTime": seconds(rules.ejection_time),
+        "maxEjectedPercent": rules.max_ejected_percent,
+        "statusCodes": rules.statuses.iter().map(|status| status.as_u16()).collect::<Vec<_>>(),
     })
 }
 

@@ -4,6 +4,7 @@
 //! types that it was compiled from nor the connections that are served from it.
 //! Start at [`decide::decide`].
 
+pub mod balancing;
 pub mod certificate;
 pub mod decide;
 mod dump;

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 
+use super::balancing::{Balancing, OutlierDetection};
 use crate::object::ObjectKey;
 
 /// Names an origin: its Distribution and its `id` there.
@@ -47,6 +48,14 @@ pub struct Origin {
     pub keepalive_timeout: Duration,
     /// Which HTTP is spoken; WebSockets go over HTTP/1.1 all the same.
     pub http_version: HttpVersion,
+    /// The whole exchange with its retries; no limit without it, and none for WebSockets.
+    pub completion_timeout: Option<Duration>,
+    /// How an endpoint is chosen.
+    pub balancing: Balancing,
+    /// When an endpoint is left out.
+    pub outlier_detection: OutlierDetection,
+    /// The requests and WebSockets that one endpoint may have at once, over all workers; no limit without it.
+    pub max_connections_per_endpoint: Option<NonZeroU32>,
 }
 
 /// The HTTP that is spoken to an origin.
@@ -82,6 +91,17 @@ impl fmt::Debug for Origin {
 pub struct Endpoint {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Whether it is to be asked before others.
+    pub zone: Zone,
+}
+
+/// Whose viewers an endpoint is hinted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Zone {
+    /// Those of this replica's zone: it comes first.
+    Own,
+    /// Others, or nobody's in particular.
+    Any,
 }
 
 /// The endpoints that serve, by origin; an origin without any is absent or empty.
@@ -89,7 +109,7 @@ pub struct Endpoint {
 pub struct Endpoints(pub BTreeMap<OriginKey, Arc<[Endpoint]>>);
 
 impl Endpoints {
-    /// The endpoints of one origin, in address order.
+    /// The endpoints of one origin, in address order, each once.
     pub fn of(&self, origin: &OriginKey) -> Option<&Arc<[Endpoint]>> {
         self.0.get(origin)
     }

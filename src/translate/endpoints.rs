@@ -1,14 +1,16 @@
 //! The endpoints of a Service port: pods' addresses out of EndpointSlices.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ServicePort;
-use k8s_openapi::api::discovery::v1::{EndpointConditions, EndpointSlice};
+use k8s_openapi::api::discovery::v1::{Endpoint as Listed, EndpointConditions, EndpointSlice};
 
+use super::Options;
 use super::lookup::Object;
-use crate::table::origin::Endpoint;
+use crate::table::origin::{Endpoint, Zone};
 
 /// Which addresses endpoints may have.
 ///
@@ -39,32 +41,66 @@ impl EndpointAddresses {
 pub(super) struct Collected {
     /// The endpoints that serve, each once, in the order of their addresses.
     pub serving: Arc<[Endpoint]>,
-    /// The first address that may not be used.
-    pub refused: Option<IpAddr>,
+    /// What could have served and may not.
+    pub ignored: Option<Ignored>,
+}
+
+/// The first thing that may not be used.
+pub(super) enum Ignored {
+    /// An address that no pod can have.
+    Address(IpAddr),
+    /// A slice of names, by its own name.
+    Names(String),
 }
 
 /// Collects the ready endpoints of a port; where none is ready, those that still serve while they terminate, so
 /// that a rollout of a single pod loses no request (KEP-1669).
-pub(super) fn collect(
-    slices: &[Object<EndpointSlice>],
-    port: &ServicePort,
-    allowed: EndpointAddresses,
-) -> Collected {
-    let (mut ready, mut terminating) = (BTreeSet::new(), BTreeSet::new());
-    let mut refused = None;
-    for (availability, endpoint) in slices.iter().flat_map(|slice| endpoints_of(slice, port)) {
-        if !allowed.allow(endpoint.address.ip()) {
-            refused = refused.or(Some(endpoint.address.ip()));
+pub(super) fn collect(slices: &[Object<EndpointSlice>], port: &ServicePort, options: &Options) -> Collected {
+    let (mut ready, mut terminating) = (BTreeMap::new(), BTreeMap::new());
+    let mut ignored = None;
+    for slice in slices {
+        if slice.address_type == FQDN {
+            let name = slice.metadata.name.clone().unwrap_or_default();
+            ignored.get_or_insert(Ignored::Names(name));
             continue;
         }
-        match availability {
-            Availability::Ready => ready.insert(endpoint),
-            Availability::ServingUntilGone => terminating.insert(endpoint),
-            Availability::Unavailable => false,
-        };
+        for (listed, address) in endpoints_of(slice, port) {
+            if !options.endpoint_addresses.allow(address.ip()) {
+                ignored.get_or_insert(Ignored::Address(address.ip()));
+                continue;
+            }
+            let zone = zone(listed, options.zone.as_deref());
+            match availability(listed.conditions.as_ref()) {
+                Availability::Ready => put(&mut ready, address, zone),
+                Availability::ServingUntilGone => put(&mut terminating, address, zone),
+                Availability::Unavailable => {}
+            }
+        }
     }
     let serving = if ready.is_empty() { terminating } else { ready };
-    Collected { serving: serving.into_iter().collect(), refused }
+    let serving = serving.into_iter().map(|(address, zone)| Endpoint { address, zone });
+    Collected { serving: serving.collect(), ignored }
+}
+
+/// The type of slices whose addresses are host names. Whoever may write one could have us look up any name, so
+/// they are not used; Kubernetes has deprecated them.
+const FQDN: &str = "FQDN";
+
+/// Two slices may list the same endpoint, while it moves from one to the other.
+fn put(endpoints: &mut BTreeMap<SocketAddr, Zone>, address: SocketAddr, zone: Zone) {
+    match endpoints.entry(address) {
+        Entry::Vacant(entry) => drop(entry.insert(zone)),
+        Entry::Occupied(mut entry) => *entry.get_mut() = zone.min(*entry.get()),
+    }
+}
+
+/// Whether the slice hints that viewers of `own` zone are to be sent there.
+fn zone(listed: &Listed, own: Option<&str>) -> Zone {
+    let zones = listed.hints.iter().flat_map(|hints| hints.for_zones.iter().flatten());
+    match own {
+        Some(own) if zones.into_iter().any(|zone| zone.name == own) => Zone::Own,
+        _ => Zone::Any,
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -88,20 +124,19 @@ fn availability(conditions: Option<&EndpointConditions>) -> Availability {
     }
 }
 
-/// Every endpoint of a slice that has the Service port: slices carry the pods' port under the port's name. An
-/// address of type FQDN is none.
+/// Every endpoint of a slice that has the Service port, with each of its addresses: slices carry the pods' port
+/// under the port's name.
 fn endpoints_of<'s>(
     slice: &'s EndpointSlice,
     port: &ServicePort,
-) -> impl Iterator<Item = (Availability, Endpoint)> + use<'s> {
+) -> impl Iterator<Item = (&'s Listed, SocketAddr)> + use<'s> {
     let name = |name: Option<&String>| name.cloned().unwrap_or_default();
     let wanted = name(port.name.as_ref());
     let ports = slice.ports.iter().flatten().filter(move |port| name(port.name.as_ref()) == wanted);
     ports.filter_map(|port| u16::try_from(port.port?).ok().filter(|port| *port > 0)).flat_map(|port| {
-        slice.endpoints.iter().flatten().flat_map(move |endpoint| {
-            let addresses = endpoint.addresses.iter().filter_map(|address| address.parse().ok());
-            let availability = availability(endpoint.conditions.as_ref());
-            addresses.map(move |ip| (availability, Endpoint { address: SocketAddr::new(ip, port) }))
+        slice.endpoints.iter().flatten().flat_map(move |listed| {
+            let addresses = listed.addresses.iter().filter_map(|address| address.parse().ok());
+            addresses.map(move |ip| (listed, SocketAddr::new(ip, port)))
         })
     })
 }

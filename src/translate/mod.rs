@@ -9,6 +9,7 @@
 
 mod acceptance;
 mod aliases;
+mod balancing;
 mod behaviors;
 mod certificates;
 mod endpoints;
@@ -47,6 +48,8 @@ pub struct Options {
     pub default_certificate: Option<ObjectKey>,
     /// Which addresses endpoints may have.
     pub endpoint_addresses: EndpointAddresses,
+    /// The zone that this replica is in: endpoints that are hinted for it come first.
+    pub zone: Option<String>,
 }
 
 /// What one translation gives.

@@ -1,16 +1,16 @@
 //! Origins: the Service and port that each one names, how it is spoken to, and what is wrong with it.
 
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use k8s_openapi::api::core::v1::ServicePort;
 
-use super::endpoints::{self, Collected, EndpointAddresses};
+use super::endpoints::{self, Collected, Ignored};
 use super::inputs::Inputs;
 use super::services::{self, Problem};
-use super::traffic;
 use super::unserved::{self, Effect};
+use super::{Options, balancing, traffic};
 use crate::api::{self, Behavior};
 use crate::conditions::facts::{Finding, OriginFact, OriginState};
 use crate::conditions::reasons::Reason;
@@ -37,14 +37,14 @@ pub(super) struct Usable {
 pub(super) fn compile(
     inputs: &Inputs,
     (position, origin): (usize, &api::Origin),
-    allowed: EndpointAddresses,
+    options: &Options,
     findings: &mut Vec<Finding>,
 ) -> CompiledOrigin {
     let pass = Pass { inputs, position, origin };
     let fact = |state, reason| OriginFact { id: origin.id.clone(), state, reason };
     // All is looked at, so that a person learns of everything at once.
     let served = pass.check_fields(findings);
-    let collected = pass.collect(allowed, findings);
+    let collected = pass.collect(options, findings);
     let compiled = pass.origin(findings);
     let (compiled, collected) = match (served, collected, compiled) {
         (Ok(()), Ok((collected, http_version)), Ok(compiled)) => {
@@ -130,7 +130,7 @@ impl Pass<'_> {
     /// The reason why there is no port to use.
     fn collect(
         self,
-        allowed: EndpointAddresses,
+        options: &Options,
         findings: &mut Vec<Finding>,
     ) -> Result<(Collected, HttpVersion), Reason> {
         let named = self.origin.service.namespace.as_ref();
@@ -150,7 +150,7 @@ impl Pass<'_> {
             return Err(self.report(Reason::UnsupportedValue, &problem, findings));
         }
         let http_version = self.http_version(resolved.port);
-        Ok((endpoints::collect(&backend.slices, resolved.port, allowed), http_version))
+        Ok((endpoints::collect(&backend.slices, resolved.port, options), http_version))
     }
 
     /// What `httpVersion` says, else the port's `appProtocol`.
@@ -205,7 +205,24 @@ impl Pass<'_> {
             response_idle_timeout: origin.response_idle_timeout.as_std(),
             keepalive_timeout: origin.origin_keepalive_timeout.as_std(),
             http_version: HttpVersion::Http1,
+            completion_timeout: origin.response_completion_timeout.map(api::Duration::as_std),
+            balancing: balancing::compile(&origin.load_balancing, self.salt())
+                .ok_or_else(|| invalid("loadBalancing"))?,
+            outlier_detection: balancing::outlier_detection(&origin.outlier_detection)
+                .ok_or_else(|| invalid("outlierDetection"))?,
+            max_connections_per_endpoint: match origin.max_connections_per_endpoint {
+                None => None,
+                Some(most) => {
+                    let most = u32::try_from(most).ok().and_then(NonZeroU32::new);
+                    Some(most.ok_or_else(|| invalid("maxConnectionsPerEndpoint"))?)
+                }
+            },
         })
+    }
+
+    /// Every replica knows the Distribution's uid, and no viewer does.
+    fn salt(self) -> String {
+        self.inputs.distribution.metadata.uid.clone().unwrap_or_default()
     }
 
     fn report_no_endpoints(self, collected: &Collected, findings: &mut Vec<Finding>) {
@@ -213,9 +230,14 @@ impl Pass<'_> {
             return;
         }
         let service = self.service();
-        let problem = match collected.refused {
-            Some(address) => {
+        let problem = match &collected.ignored {
+            Some(Ignored::Address(address)) => {
                 format!("the endpoints of Service {service} have addresses that no pod can have ({address}).")
+            }
+            Some(Ignored::Names(slice)) => {
+                format!(
+                    "EndpointSlice {slice} of Service {service} is of addressType FQDN, which is not used."
+                )
             }
             None => format!("no endpoint of Service {service} is ready."),
         };

@@ -44,7 +44,7 @@ impl Unit {
             .origins
             .iter()
             .enumerate()
-            .map(|origin| origins::compile(&inputs, origin, options.endpoint_addresses, &mut findings))
+            .map(|origin| origins::compile(&inputs, origin, options, &mut findings))
             .collect();
 
         let usable =

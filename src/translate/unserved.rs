@@ -8,8 +8,8 @@
 //! makes things better is served without.
 
 use crate::api::{
-    Behavior, DistributionSpec, LoadBalancing, OnOriginTerminating, Origin, OriginProtocolPolicy, OriginTls,
-    OutlierDetection, ResponseHeadersPolicy, SourceRanges, ViewerCertificate, WebSocket, WebSocketLimits,
+    Behavior, DistributionSpec, OnOriginTerminating, Origin, OriginProtocolPolicy, OriginTls,
+    ResponseHeadersPolicy, SourceRanges, ViewerCertificate, WebSocket, WebSocketLimits,
 };
 
 /// A field that is set, not at its default, and not served.
@@ -94,12 +94,12 @@ pub(super) fn of_origin(origin: &Origin, namespace: &str) -> Vec<Unserved> {
         origin_read_timeout: _,
         response_idle_timeout: _,
         origin_keepalive_timeout: _,
-        response_completion_timeout,
+        response_completion_timeout: _,
         http_version: _,
         origin_tls,
-        load_balancing,
-        outlier_detection,
-        max_connections_per_endpoint,
+        load_balancing: _,
+        outlier_detection: _,
+        max_connections_per_endpoint: _,
     } = origin;
     let mut found = Found::default();
     found.withheld("service.namespace", service.namespace.as_ref().is_some_and(|named| named != namespace));
@@ -108,12 +108,8 @@ pub(super) fn of_origin(origin: &Origin, namespace: &str) -> Vec<Unserved> {
     for header in custom_headers.iter().filter(|header| header.value_from.is_some()) {
         found.withheld(format!("customHeaders[{:?}].valueFrom", header.name), true);
     }
-    found.withheld("responseCompletionTimeout", response_completion_timeout.is_some());
     found.withheld("originTls", *origin_tls != OriginTls::default());
-    found.withheld("maxConnectionsPerEndpoint", max_connections_per_endpoint.is_some());
     found.served_without("httpsPort", https_port.is_some());
-    found.served_without("loadBalancing", *load_balancing != LoadBalancing::default());
-    found.served_without("outlierDetection", *outlier_detection != OutlierDetection::default());
     found.0
 }
 
@@ -264,12 +260,8 @@ mod tests {
             (origin(json!({"service": {"namespace": "bank"}})), "service.namespace", Withheld),
             (origin(json!({"originProtocolPolicy": "match-viewer"})), "originProtocolPolicy", Withheld),
             (origin(json!({"customHeaders": [header]})), "customHeaders[\"x-a\"].valueFrom", Withheld),
-            (origin(json!({"responseCompletionTimeout": "1s"})), "responseCompletionTimeout", Withheld),
             (origin(json!({"originTls": {"insecureSkipVerify": true}})), "originTls", Withheld),
-            (origin(json!({"maxConnectionsPerEndpoint": 1})), "maxConnectionsPerEndpoint", Withheld),
             (origin(json!({"httpsPort": 443})), "httpsPort", SERVED_WITHOUT),
-            (origin(json!({"loadBalancing": {"algorithm": "round-robin"}})), "loadBalancing", SERVED_WITHOUT),
-            (origin(json!({"outlierDetection": {"statusCodes": [500]}})), "outlierDetection", SERVED_WITHOUT),
             (behavior(json!({"sourceRanges": {"allow": ["10.0.0.0/8"]}})), "sourceRanges", Withheld),
             (behavior(json!({"maxRequestBodyBytes": 1})), "maxRequestBodyBytes", Withheld),
             (
@@ -320,7 +312,8 @@ mod tests {
                 "originPath": "/v2", "hostHeader": "origin", "customHeaders": [{"name": "x-a", "value": "b"}],
                 "connectionAttempts": 1, "connectionTimeout": "1s", "originReadTimeout": "1s",
                 "responseIdleTimeout": "1s", "originKeepaliveTimeout": "1s", "httpVersion": "http2",
-                "loadBalancing": {"algorithm": "least-request"}, "outlierDetection": {"consecutiveFailures": 5},
+                "loadBalancing": {"algorithm": "round-robin"}, "outlierDetection": {"consecutiveFailures": 3},
+                "responseCompletionTimeout": "1s", "maxConnectionsPerEndpoint": 1,
             }],
             "defaultCacheBehavior": {
                 "viewerProtocolPolicy": "https-only", "allowedMethods": ["GET"], "compress": false,

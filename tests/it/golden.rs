@@ -3,7 +3,7 @@
 //! `tests/golden/AREA/CASE.in.yaml` holds Kubernetes objects, `CASE.out.yaml` the table and each Distribution's
 //! status without what is at its default. `UPDATE_GOLDEN=1` writes the outputs anew.
 //! Two more kinds exist in these files only: `Case` sets what is no object (the time, the default certificate, the
-//! kinds that cannot be read), and `Later` ends a first step whose memory the second one gets; the objects behind it
+//! zone, the kinds that cannot be read), and `Later` ends a first step whose memory the second one gets; the objects behind it
 //! replace those before it, and a `Gone` one deletes. `tidy` keeps the files short and together.
 
 mod input;
@@ -37,8 +37,8 @@ fn every_golden_input_gives_its_output() {
 /// Translates the steps of a case, each with the memory of the one before, and tells the last one.
 fn tell(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let Case { now, default_certificate, steps } = input::parse(&text, path);
-    let options = Options { default_certificate, endpoint_addresses: EndpointAddresses::Cluster };
+    let Case { now, default_certificate, zone, steps } = input::parse(&text, path);
+    let options = Options { default_certificate, endpoint_addresses: EndpointAddresses::Cluster, zone };
     let mut memory = Memory::default();
     let mut last = None;
     for snapshot in steps {

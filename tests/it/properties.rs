@@ -19,6 +19,7 @@ fn translated(snapshot: &Snapshot, memory: Memory) -> Translation {
     let options = Options {
         default_certificate: Some(ObjectKey::new("a", "s1")),
         endpoint_addresses: EndpointAddresses::Cluster,
+        zone: None,
     };
     translate(snapshot, &options, memory)
 }

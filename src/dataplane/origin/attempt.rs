@@ -1,7 +1,6 @@
 //! One attempt on one endpoint: on a connection that is there, else on a fresh one.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -14,8 +13,8 @@ use super::failure::Failure;
 use super::http1::{self, OriginConnection};
 use super::http2::{self, Seat};
 use super::pool::Key;
-use super::{Incomings, Outgoing, Report, connect};
-use crate::dataplane::live::{EndpointCell, LiveOrigin, Load, Loaded};
+use super::{Incomings, Load, Loaded, Outgoing, Report, Retries, connect};
+use crate::dataplane::live::LiveOrigin;
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::websocket::side::Upgraded;
 use crate::dataplane::worker::Worker;
@@ -50,13 +49,13 @@ pub(super) fn version(origin: &Origin, load: Load) -> HttpVersion {
 pub(super) async fn on_endpoint(
     worker: &Rc<Worker>,
     origin: &LiveOrigin,
-    cell: &Arc<EndpointCell>,
+    loaded: Loaded,
     outgoing: &Outgoing,
+    retries: &Retries<'_>,
     report: &mut Report,
 ) -> Result<Incomings, Attempt> {
-    let loaded = cell.enter(outgoing.load);
-    let key = Key { endpoint: cell.address };
-    let attempt = OnEndpoint { worker, origin, outgoing };
+    let key = Key { endpoint: loaded.endpoint() };
+    let attempt = OnEndpoint { worker, origin, outgoing, retries };
     let (response, carrier) = match version(&origin.origin, outgoing.load) {
         HttpVersion::Http1 => attempt.over_http1(key, report).await?,
         HttpVersion::Http2 => attempt.over_http2(key, report).await?,
@@ -70,6 +69,7 @@ struct OnEndpoint<'a> {
     worker: &'a Rc<Worker>,
     origin: &'a LiveOrigin,
     outgoing: &'a Outgoing,
+    retries: &'a Retries<'a>,
 }
 
 impl OnEndpoint<'_> {
@@ -121,7 +121,7 @@ impl OnEndpoint<'_> {
 
     /// One exchange on a shared connection, which is made where there is none with room.
     async fn join(self, key: &Key, report: &mut Report) -> Result<(Response<Body>, Carrier), Joined> {
-        let Self { worker, origin, outgoing } = self;
+        let Self { worker, origin, outgoing, .. } = self;
         let limits = &worker.limits;
         let settings = &origin.origin;
         let (seat, opening) =
@@ -151,8 +151,10 @@ impl OnEndpoint<'_> {
         Ok((response.map(Body::Http2), Carrier::Http2 { _seat: seat }))
     }
 
+    /// Whether the request goes to the same endpoint once more; it is counted then.
     fn may_go_again(self, failure: Failure) -> bool {
         failure.may_be_sent_again(&self.outgoing.head.method, &self.outgoing.body)
+            && self.retries.allow_another(Instant::now())
     }
 }
 

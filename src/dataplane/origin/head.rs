@@ -9,7 +9,7 @@ use http_body::Body;
 
 use super::attempt;
 use crate::dataplane::connection::Viewer;
-use crate::dataplane::live::Load;
+use crate::dataplane::origin::Load;
 use crate::dataplane::viewer::address::Sender;
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::viewer::forwarded;

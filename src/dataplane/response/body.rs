@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING};
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::dataplane::account::Account;
 use crate::dataplane::origin::{self, Returning};
@@ -120,6 +120,8 @@ pub(crate) struct OriginBody {
     returning: Option<Returning>,
     /// Runs only while we wait for the origin; made by the first wait.
     idle: Option<Pin<Box<Sleep>>>,
+    /// `responseCompletionTimeout`: when the body must have ended.
+    deadline: Option<Instant>,
 }
 
 /// Why an origin's body did not arrive completely.
@@ -128,6 +130,9 @@ pub(crate) enum OriginBodyFailure {
     /// `responseIdleTimeout` passed without a byte.
     #[error("the origin stopped sending its response body")]
     Stalled,
+    /// `responseCompletionTimeout` passed.
+    #[error("the response took too long to end")]
+    Overdue,
     /// The connection ended early, or the body's framing is malformed.
     #[error("the response body is malformed or was cut off")]
     Broken,
@@ -141,6 +146,7 @@ impl OriginBodyFailure {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Stalled => "origin_response_idle_timeout",
+            Self::Overdue => Reason::OriginCompletionTimeout.as_str(),
             Self::Broken => "origin_truncated",
             Self::Fault => Reason::Internal.as_str(),
         }
@@ -155,14 +161,24 @@ impl OriginBody {
         trailers: Trailers,
         returning: Returning,
     ) -> Self {
-        let mut body = Self { incoming, idle_timeout, trailers, returning: Some(returning), idle: None };
+        let mut body =
+            Self { incoming, idle_timeout, trailers, returning: Some(returning), idle: None, deadline: None };
         if body.incoming.is_end_stream() {
             body.end();
         }
         body
     }
 
+    /// Ends the body at `deadline`, if it has not ended by itself.
+    pub(crate) fn ending_by(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, OriginBodyFailure>>> {
+        if self.is_overdue() && !self.incoming.is_end_stream() {
+            return Poll::Ready(Some(Err(self.fail(OriginBodyFailure::Overdue))));
+        }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.idle = None;
@@ -177,10 +193,15 @@ impl OriginBody {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let limit = self.idle_timeout;
-                let idle = self.idle.get_or_insert_with(|| Box::pin(sleep(limit)));
+                let (limit, deadline) = (self.idle_timeout, self.deadline);
+                let idle = self.idle.get_or_insert_with(|| {
+                    let end = Instant::now() + limit;
+                    Box::pin(sleep_until(deadline.map_or(end, |deadline| end.min(deadline))))
+                });
                 ready!(idle.as_mut().poll(cx));
-                Poll::Ready(Some(Err(self.fail(OriginBodyFailure::Stalled))))
+                let failure =
+                    if self.is_overdue() { OriginBodyFailure::Overdue } else { OriginBodyFailure::Stalled };
+                Poll::Ready(Some(Err(self.fail(failure))))
             }
         }
     }
@@ -193,6 +214,10 @@ impl OriginBody {
         };
         self.end();
         (self.trailers == Trailers::Passed).then(|| Frame::trailers(harmless(trailers)))
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
     fn end(&mut self) {

@@ -157,7 +157,7 @@ fn origins(encoder: &mut DescriptorEncoder<'_>, all: &[std::sync::Arc<OriginMetr
             family.counter(&origin_labels(metrics).with("reason", reason), sum)?;
         }
     }
-    let help = "Attempts after the first one";
+    let help = "Requests that were sent again";
     let mut family = Family::begin(encoder, "origin_retries", help, MetricType::Counter)?;
     for metrics in all {
         family.counter(&origin_labels(metrics), metrics.retries.value())?;

@@ -164,7 +164,7 @@ impl OriginMetrics {
         self.errors.add(reason, 1);
     }
 
-    /// Counts an attempt after the first.
+    /// Counts a request that is sent again.
     pub fn retried(&self) {
         self.retries.add(1);
     }

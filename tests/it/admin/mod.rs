@@ -110,7 +110,8 @@ fn translated(distribution: Value) -> Found {
         .insert(ObjectKey::new("shop", "web"), Arc::new(serde_json::from_value(service).unwrap()));
     let distribution = Arc::new(serde_json::from_value(distribution).unwrap());
     snapshot.distributions.insert(ObjectKey::new("shop", "web"), distribution);
-    let options = Options { default_certificate: None, endpoint_addresses: EndpointAddresses::Cluster };
+    let options =
+        Options { default_certificate: None, endpoint_addresses: EndpointAddresses::Cluster, zone: None };
     let translation = translate(&snapshot, &options, Memory::default());
     Found { table: translation.table, facts: Arc::new(translation.facts), snapshot: Arc::new(snapshot) }
 }

@@ -54,7 +54,11 @@ async fn control(cluster: &Cluster) -> anyhow::Result<DropGuard> {
     tokio::spawn(writer::run(writer, stop.clone()));
     let reconciler = Reconciler {
         provider: Arc::new(provider) as Arc<dyn Provider>,
-        options: Options { default_certificate: None, endpoint_addresses: EndpointAddresses::Cluster },
+        options: Options {
+            default_certificate: None,
+            endpoint_addresses: EndpointAddresses::Cluster,
+            zone: None,
+        },
         publish: |_| Publication::Swapped,
         rounds,
         metrics: metrics.config(),

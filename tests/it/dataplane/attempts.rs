@@ -28,10 +28,13 @@ async fn answer(viewer: &mut Viewer, request: &str) -> String {
 #[tokio::test]
 async fn an_endpoint_that_refuses_costs_an_attempt_and_no_request() {
     let origin = EchoOrigin::start("web").await;
-    let plane = one_worker(&[nobody(), nobody(), origin.address]);
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    // Each has a budget of its own, which two retries do not use up.
+    let sites = names.map(|name| Site::new(name, &[nobody(), nobody(), origin.address]));
+    let plane = Plane::of_one_worker(Limits::default(), sites.into());
     let mut viewer = plane.connect().await;
-    for _ in 0..20 {
-        let response = answer(&mut viewer, GET).await;
+    for name in names {
+        let response = answer(&mut viewer, &GET.replace("web", name)).await;
         assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     }
 }

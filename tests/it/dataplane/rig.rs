@@ -14,9 +14,10 @@ use tidegate::dataplane::{self, Config, Entrance, Handle, Limits, StartError};
 use tidegate::drain::{self, Controller, Phase};
 use tidegate::object::ObjectKey;
 use tidegate::overload;
+use tidegate::table::balancing::{Balancing, OutlierDetection};
 use tidegate::table::certificate::Certificates;
 use tidegate::table::host::HostPattern;
-use tidegate::table::origin::{Endpoint, Endpoints, HostHeader, HttpVersion, Origin, OriginKey};
+use tidegate::table::origin::{Endpoint, Endpoints, HostHeader, HttpVersion, Origin, OriginKey, Zone};
 use tidegate::table::path_pattern::PathPattern;
 use tidegate::table::route::{
     AllowedMethods, Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy,
@@ -317,7 +318,7 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
     let mut endpoints = BTreeMap::new();
     for site in sites {
         let origin_key = OriginKey { distribution: site.key(), id: "web".to_owned() };
-        let listed = site.endpoints.iter().map(|address| Endpoint { address: *address });
+        let listed = site.endpoints.iter().map(|address| Endpoint { address: *address, zone: Zone::Any });
         endpoints.insert(origin_key.clone(), listed.collect());
         let mut origin = Origin {
             key: origin_key,
@@ -330,6 +331,10 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
             response_idle_timeout: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(60),
             http_version: HttpVersion::Http1,
+            completion_timeout: None,
+            balancing: Balancing::default(),
+            outlier_detection: OutlierDetection::default(),
+            max_connections_per_endpoint: None,
         };
         (site.origin)(&mut origin);
         let origin = Arc::new(origin);

@@ -17,6 +17,8 @@ pub(super) struct Case {
     pub(super) now: Timestamp,
     /// `--default-certificate`.
     pub(super) default_certificate: Option<ObjectKey>,
+    /// `--zone`.
+    pub(super) zone: Option<String>,
     /// The snapshots, one after the other.
     pub(super) steps: Vec<Snapshot>,
 }
@@ -29,6 +31,7 @@ struct Setting {
     _kind: String,
     now: Option<Timestamp>,
     default_certificate: Option<String>,
+    zone: Option<String>,
     #[serde(default)]
     degraded: BTreeMap<String, String>,
 }
@@ -37,7 +40,7 @@ struct Setting {
 pub(super) fn parse(text: &str, path: &Path) -> Case {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
     let now = "2026-06-01T00:00:00Z".parse().unwrap();
-    let mut case = Case { now, default_certificate: None, steps: Vec::new() };
+    let mut case = Case { now, default_certificate: None, zone: None, steps: Vec::new() };
     let mut snapshot = Snapshot::default();
     for document in documents {
         let place = format!("{}: {document}", path.display());
@@ -59,6 +62,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Case {
 fn apply(setting: Setting, case: &mut Case, snapshot: &mut Snapshot) {
     case.now = setting.now.unwrap_or(case.now);
     case.default_certificate = setting.default_certificate.map(|key| key.parse().unwrap());
+    case.zone = setting.zone;
     snapshot.problems.degraded = setting
         .degraded
         .into_iter()

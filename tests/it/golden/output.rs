@@ -79,6 +79,10 @@ fn is_default(name: &str, value: &Value) -> bool {
         "idleTimeout" | "responseIdleTimeout" => json!("600s"),
         "originKeepaliveTimeout" => json!("60s"),
         "httpVersion" => json!("http1.1"),
+        "algorithm" => json!("least-request"),
+        "consecutiveFailures" => json!(5),
+        "ejectionTime" => json!("10s"),
+        "maxEjectedPercent" => json!(50),
         "replicas" => json!("1/1"),
         _ => return false,
     };
