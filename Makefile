@@ -1,7 +1,7 @@
 # The only entry: `make` lists what there is. Nothing has to be installed first but Rust, Go and make.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench crd manifests cluster
+.PHONY: help demo test check bench fuzz crd manifests cluster
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target text; do \
@@ -18,6 +18,9 @@ check: ## What must hold beside the tests: format, lints, documentation, depende
 
 bench: ## CPU and memory beside nginx and HAProxy, into benches/RESULTS.md; BENCH='--rows http1' narrows it, BENCH=--help lists
 	cargo bench --locked --bench load -- $(BENCH)
+
+fuzz: ## Fuzz one target for long: TARGET=requests SECONDS=600
+	@tests/fuzz $(or $(TARGET),requests) $(or $(SECONDS),600)
 
 crd: ## Write the CustomResourceDefinition: crds/distributions.yaml, and the chart's copy of it
 	@tests/generated write crd

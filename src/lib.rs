@@ -10,6 +10,8 @@ pub mod cli;
 pub mod conditions;
 pub mod dataplane;
 pub mod drain;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod nearest;
 pub mod object;
 pub mod overload;

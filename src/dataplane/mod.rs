@@ -13,6 +13,8 @@ mod exchange;
 #[cfg(test)]
 mod fault;
 mod guarded_io;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod inside;
 mod limits;
 mod listener;
 mod live;

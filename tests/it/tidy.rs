@@ -32,6 +32,8 @@ const ROOMS: &[Room] = &[
     Room { module: "status", floor: 4 },
     Room { module: "admin", floor: 4 },
     Room { module: "cli", floor: 5 },
+    // Beside `cli` at the top, and only in test builds and those of the fuzzer.
+    Room { module: "fuzzing", floor: 5 },
 ];
 
 /// Arrows between neighbours of one floor that a decision page allows.

@@ -24,7 +24,7 @@ const NO_STATUS: u16 = 1005;
 
 /// Where one direction stands, and what it has seen.
 #[derive(Debug)]
-pub(super) struct Follower {
+pub(crate) struct Follower {
     direction: Direction,
     place: Place,
     /// The first byte of the current frame: FIN, reserved bits and opcode.
@@ -64,21 +64,21 @@ enum CloseCode {
 
 /// What has passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Frames that have passed to their end.
-    pub(super) frames: u64,
+    pub(crate) frames: u64,
     /// Messages whose last frame has.
-    pub(super) messages: u64,
+    pub(crate) messages: u64,
     /// The code of the first Close, once it has passed; 1005 where it carries none.
-    pub(super) close: Option<u16>,
+    pub(crate) close: Option<u16>,
 }
 
 /// A frame that breaks the rules which the follower needs: the endpoint gets Close 1002 (RFC 6455 section 7.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Violation {
+pub(crate) struct Violation {
     /// How many bytes of the slice stand before the frame; none where the frame began in an earlier slice, so that
     /// a part of it has passed.
-    pub(super) sound: Option<usize>,
+    pub(crate) sound: Option<usize>,
 }
 
 /// The byte just read cannot stand where it does.
@@ -86,7 +86,7 @@ struct Wrong;
 
 impl Follower {
     /// A direction that nothing has passed in.
-    pub(super) fn new(direction: Direction) -> Self {
+    pub(crate) fn new(direction: Direction) -> Self {
         Self {
             direction,
             place: Place::First,
@@ -99,12 +99,12 @@ impl Follower {
     }
 
     /// What has passed so far.
-    pub(super) fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         self.seen
     }
 
     /// Whether there was a violation: nothing more can be told of the stream.
-    pub(super) fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.place == Place::Lost
     }
 
@@ -112,7 +112,7 @@ impl Follower {
     ///
     /// Returns how many of its bytes stand before the last frame boundary in it, that of a frame which ends in the
     /// slice; none where no frame ends. After a violation every slice is one.
-    pub(super) fn follow(&mut self, bytes: &[u8]) -> Result<Option<usize>, Violation> {
+    pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<Option<usize>, Violation> {
         let mut boundary = None;
         let mut began = None;
         let mut rest = bytes;

@@ -9,7 +9,7 @@
 mod buffers;
 pub(crate) mod closing;
 mod flow;
-mod frames;
+pub(crate) mod frames;
 pub(crate) mod handshake;
 pub(crate) mod registry;
 pub(crate) mod side;

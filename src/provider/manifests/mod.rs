@@ -12,8 +12,8 @@ mod schema;
 mod watch;
 mod yaml;
 
-#[cfg(test)]
-pub(crate) use self::document::parse;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{catalog::Catalog, document::parse};
 
 use std::io;
 use std::path::PathBuf;

@@ -1,0 +1,131 @@
+//! The follower of WebSocket frames: however its bytes are cut, it sees what a parser of whole frames sees.
+
+use crate::dataplane::inside::frames::{Follower, Seen, Violation};
+use crate::telemetry::metrics::Direction;
+
+/// The first byte says which direction, the second how the rest is cut into slices.
+///
+/// # Panics
+/// Where cutting changes what is seen, or the follower and the parser below disagree.
+pub fn frames(input: &[u8]) {
+    let [direction, cut, stream @ ..] = input else { return };
+    let direction = if direction & 1 == 0 { Direction::ToOrigin } else { Direction::ToViewer };
+    let whole = follow(direction, [stream]);
+    assert_eq!(follow(direction, cuts(stream, *cut)), whole, "cut by {cut}");
+    assert_eq!(follow(direction, stream.chunks(1)), whole, "byte by byte");
+    assert_eq!(parse(direction, stream), whole, "{stream:02x?}");
+}
+
+/// What a follower tells of a stream.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    seen: Seen,
+    /// Where the last whole frame ends.
+    boundary: usize,
+    lost: bool,
+}
+
+fn follow<'s>(direction: Direction, slices: impl IntoIterator<Item = &'s [u8]>) -> Told {
+    let mut follower = Follower::new(direction);
+    let (mut passed, mut boundary) = (0, 0);
+    for slice in slices {
+        match follower.follow(slice) {
+            Ok(None) => {}
+            Ok(Some(end)) => {
+                assert!(end > 0 && end <= slice.len(), "a boundary outside its slice");
+                boundary = passed + end;
+            }
+            Err(Violation { sound }) => {
+                assert!(
+                    follower.is_lost() && follower.follow(b"\x81\x00").is_err(),
+                    "a violation is the end"
+                );
+                if let Some(sound) = sound {
+                    assert!(sound < slice.len(), "the frame that is wrong begins in the slice");
+                    boundary = passed + sound;
+                }
+                return Told { seen: follower.seen(), boundary, lost: true };
+            }
+        }
+        passed += slice.len();
+    }
+    Told { seen: follower.seen(), boundary, lost: false }
+}
+
+/// Slices whose lengths go up and down with `seed`.
+fn cuts(mut stream: &[u8], seed: u8) -> Vec<&[u8]> {
+    let mut slices = Vec::new();
+    let mut length = usize::from(seed);
+    while !stream.is_empty() {
+        length = (length * 7 + 3) % 23;
+        let (slice, rest) = stream.split_at(length.min(stream.len()));
+        slices.push(slice);
+        stream = rest;
+    }
+    slices
+}
+
+/// The frames of a whole stream (RFC 6455 section 5.2).
+fn parse(direction: Direction, stream: &[u8]) -> Told {
+    let mut told = Told { seen: Seen::default(), boundary: 0, lost: false };
+    let mut rest = stream;
+    loop {
+        match frame(direction, rest) {
+            Frame::Whole { control, last, close, length } => {
+                told.seen.frames += 1;
+                told.seen.messages += u64::from(last && !control);
+                told.seen.close = told.seen.close.or(close);
+                told.boundary += length;
+                rest = rest.get(length..).unwrap_or_default();
+            }
+            Frame::Wrong => {
+                told.lost = true;
+                return told;
+            }
+            Frame::Unfinished => return told,
+        }
+    }
+}
+
+enum Frame {
+    Whole { control: bool, last: bool, close: Option<u16>, length: usize },
+    Wrong,
+    Unfinished,
+}
+
+/// The frame at the beginning of `bytes`; what is wrong is seen as soon as the byte is there that makes it so.
+fn frame(direction: Direction, bytes: &[u8]) -> Frame {
+    let Some(first) = bytes.first() else { return Frame::Unfinished };
+    let opcode = first & 0x0f;
+    let control = opcode >= 8;
+    if !matches!(opcode, 0..=2 | 8..=10) || (control && first & 0x80 == 0) {
+        return Frame::Wrong;
+    }
+    let Some(second) = bytes.get(1) else { return Frame::Unfinished };
+    let masked = second & 0x80 != 0;
+    let short = second & 0x7f;
+    if masked != (direction == Direction::ToOrigin) || (control && short > 125) {
+        return Frame::Wrong;
+    }
+    let wide = match short {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    if wide == 8 && bytes.get(2).is_some_and(|byte| byte & 0x80 != 0) {
+        return Frame::Wrong;
+    }
+    let Some(extended) = bytes.get(2..2 + wide) else { return Frame::Unfinished };
+    let extended = extended.iter().fold(0_u64, |length, byte| length << 8 | u64::from(*byte));
+    let payload = if wide == 0 { u64::from(short) } else { extended };
+    let key = if masked { bytes.get(2 + wide..6 + wide) } else { Some(&[0; 4][..]) };
+    let Some(key) = key else { return Frame::Unfinished };
+    let begins = 2 + wide + if masked { 4 } else { 0 };
+    let ends = usize::try_from(payload).ok().and_then(|payload| begins.checked_add(payload));
+    let Some(payload) = ends.and_then(|ends| bytes.get(begins..ends)) else { return Frame::Unfinished };
+    let close = (opcode == 8).then(|| match (payload, key) {
+        ([high, low, ..], [one, two, ..]) => u16::from_be_bytes([high ^ one, low ^ two]),
+        _ => 1005,
+    });
+    Frame::Whole { control, last: first & 0x80 != 0, close, length: begins + payload.len() }
+}

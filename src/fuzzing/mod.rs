@@ -1,0 +1,80 @@
+//! What is fuzzed: one function a target, which takes bytes and asserts what must hold of them.
+//!
+//! libFuzzer drives them from the crate in `fuzz/`, whose compiler flags set `fuzzing`; the unit tests replay the
+//! inputs that are kept under `fuzz/corpus`. Each target holds the product against something simpler that was
+//! written from the same rules and does not share its code: not panicking is not enough.
+//! The one to read first is [`requests`], whole connections.
+
+mod frames;
+mod headers;
+mod host;
+mod manifests;
+mod path_pattern;
+mod requests;
+mod target;
+
+pub use self::frames::frames;
+pub use self::headers::headers;
+pub use self::host::host;
+pub use self::manifests::manifests;
+pub use self::path_pattern::path_pattern;
+pub use self::requests::requests;
+pub use self::target::target;
+
+/// A target: it takes any bytes, and panics where something does not hold.
+pub type Target = fn(&[u8]);
+
+/// Every target, by its name: that of its folder in `fuzz/corpus` and of its file in `fuzz/fuzz_targets`.
+pub const TARGETS: [(&str, Target); 7] = [
+    ("frames", frames),
+    ("headers", headers),
+    ("host", host),
+    ("manifests", manifests),
+    ("path_pattern", path_pattern),
+    ("requests", requests),
+    ("target", target),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn listed(folder: &str) -> Vec<PathBuf> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(folder);
+        let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    }
+
+    fn names(paths: &[PathBuf]) -> BTreeSet<String> {
+        paths.iter().map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn every_kept_input_holds() {
+        for (name, target) in TARGETS {
+            let inputs = listed(&format!("corpus/{name}"));
+            assert!(inputs.len() >= 10, "{name} has hardly any input");
+            for input in inputs {
+                let bytes = fs::read(&input).unwrap();
+                let shown = input.display().to_string();
+                assert!(std::panic::catch_unwind(|| target(&bytes)).is_ok(), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_target_has_a_binary_and_a_corpus_that_is_small() {
+        let targets: BTreeSet<_> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(names(&listed("fuzz_targets")), targets);
+        let corpora = listed("corpus");
+        assert_eq!(names(&corpora), targets);
+        let inputs = corpora.iter().flat_map(|corpus| fs::read_dir(corpus).unwrap());
+        let bytes: u64 = inputs.map(|input| input.unwrap().metadata().unwrap().len()).sum();
+        assert!(bytes < 1024 * 1024, "the corpus has grown to {bytes} bytes: minimise it");
+    }
+}
