@@ -41,5 +41,5 @@ pub(super) fn snapshot(input: &[u8]) -> Snapshot {
 
 /// Those of a proxy beside its origins.
 pub(super) fn options() -> Options {
-    Options { default_certificate: None, endpoint_addresses: EndpointAddresses::Standalone }
+    Options { default_certificate: None, endpoint_addresses: EndpointAddresses::Standalone, zone: None }
 }

@@ -65,5 +65,10 @@ impl AsyncWrite for Pipe {
 }
 
 impl Side for Pipe {
+    fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        let is_over = self.0.has_left.get();
+        if is_over || !self.0.left.borrow().is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     fn reset_when_dropped(&self) {}
 }
