@@ -2,6 +2,7 @@
 
 mod addresses;
 mod attempts;
+mod connections;
 mod drain;
 mod framing;
 mod hostile_http1;

@@ -44,6 +44,7 @@ pub(crate) struct Plane {
     pub(crate) handle: Handle,
     pub(crate) drain: Controller,
     pub(crate) overload: overload::Controller,
+    pub(crate) metrics: Metrics,
 }
 
 impl Plane {
@@ -91,7 +92,7 @@ impl Plane {
             overload: level,
         };
         let handle = dataplane::start(&config, &drain, &metrics, &access_log)?;
-        Ok(Self { handle, drain: controller, overload })
+        Ok(Self { handle, drain: controller, overload, metrics })
     }
 
     /// One that serves these sites.

@@ -2,5 +2,5 @@
 
 mod closing;
 mod handshake;
-mod peers;
+pub(crate) mod peers;
 mod tunnel;
