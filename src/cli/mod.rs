@@ -4,6 +4,7 @@
 
 mod crd;
 mod demo;
+mod descriptors;
 mod ending;
 mod serve;
 mod signals;

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
@@ -18,16 +19,17 @@ use tokio::runtime::Builder;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::descriptors;
 use super::signals::Signals;
 use super::source::Source;
 use super::tasks::Tasks;
 use super::{BUILD, End, ending};
 use crate::admin::{self, Found, Judgements, Sources};
-use crate::dataplane::{self, Entrance, Limits, TrustedProxies};
+use crate::dataplane::{self, Limits, TrustedProxies};
 use crate::drain::{self, Drain};
 use crate::overload::{self, Memory, Overload};
 use crate::reconcile::{self, Publication, Reconciler, Round};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::table::RoutingTable;
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::log;
@@ -137,9 +139,21 @@ fn plane_config(settings: &Settings, overload: Overload) -> dataplane::Config {
             viewer_idle: viewers.viewer_idle_timeout,
             ..Limits::default()
         },
-        entrance: Entrance { trusted_proxies: TrustedProxies::new(viewers.trusted_proxies.clone()) },
+        entrance: entrance(&settings.entrance, descriptors::raise()),
         https_redirect_port: viewers.https_redirect_port,
         overload,
+    }
+}
+
+fn entrance(entrance: &settings::Entrance, descriptors: u64) -> dataplane::Entrance {
+    let most = NonZeroUsize::new(descriptors::for_viewers(descriptors)).unwrap_or(NonZeroUsize::MIN);
+    dataplane::Entrance {
+        trusted_proxies: TrustedProxies::new(entrance.trusted_proxies.clone()),
+        proxy_protocol: entrance.proxy_protocol,
+        max_connections: entrance.max_connections.unwrap_or(most),
+        max_connections_per_ip: entrance.max_connections_per_ip(),
+        underscore_headers: entrance.underscore_headers,
+        health_path: entrance.viewer_health_path.clone(),
     }
 }
 

@@ -26,6 +26,7 @@ use super::response::errors::{self, Format};
 use super::viewer::body::ViewerBody;
 use super::viewer::gate::{self, Passed};
 use super::viewer::headers::{self, Trailers};
+use super::viewer::health;
 use super::websocket::handshake::{self, Handshake};
 use super::websocket::registry::{Admission, Labels};
 use super::websocket::side::Upgraded;
@@ -156,6 +157,10 @@ impl Exchange {
             Passed::OptionsForServer => return Ok(Step::Own(errors::options())),
         };
         self.account.record.host = Some(authority.host.clone());
+        headers::judge_underscores(&head.headers, self.viewer.worker.entrance.underscore_headers)?;
+        if let Some(answer) = health::answer(&self.viewer.worker, &head.method, &authority.host, &target) {
+            return answer.map(Step::Own);
+        }
         let handshake = handshake::check_request(&head.method, head.version, &head.headers)?;
         self.asked.handshake = handshake.is_some();
         let kind = if handshake.is_some() { RequestKind::WebSocket } else { RequestKind::Http };

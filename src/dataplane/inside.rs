@@ -58,6 +58,8 @@ impl Interior {
         let peer = Peer::new(peer, &self.worker.entrance.trusted_proxies);
         let open = self.worker.metrics.connections("http", "h1").enter();
         let local = ([192, 0, 2, 80], 80).into();
-        http1::serve(Viewer::new(Rc::clone(&self.worker), peer, local, None, open), stream).await;
+        let Some(place) = self.worker.places.take() else { return };
+        let viewer = Viewer::new(Rc::clone(&self.worker), peer, local, None, open, place);
+        http1::serve(viewer, stream).await;
     }
 }

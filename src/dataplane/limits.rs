@@ -9,7 +9,9 @@ use super::websocket::Waits;
 /// The waits on viewers, and the bounds on what is buffered or queued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From the accepted connection to the end of the TLS handshake.
+    /// From the accepted connection to the end of its PROXY header, or to its first byte.
+    pub proxy_header: Duration,
+    /// From the accepted connection, or its PROXY header, to the end of the TLS handshake.
     pub tls_handshake: Duration,
     /// From the first byte of a request to the end of its head, and to the first byte of a new connection.
     pub request_head: Duration,
@@ -67,7 +69,9 @@ pub struct Limits {
     pub origin_sign_of_life: Duration,
     /// How often a request may have passed through us.
     pub passes: usize,
-    /// TLS handshakes in flight on one worker; the next one waits in the accept queue.
+    /// TLS handshakes in flight on one worker, each from its complete ClientHello on: what comes before costs no
+    /// cryptography, and whoever sends nothing must not stand in others' way. The next one waits its turn, within
+    /// its own time.
     pub handshakes: usize,
     /// Idle connections that a worker keeps to one endpoint.
     pub idle_per_endpoint: usize,
@@ -84,6 +88,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            proxy_header: Duration::from_secs(10),
             tls_handshake: Duration::from_secs(10),
             request_head: Duration::from_secs(10),
             request_body_gap: Duration::from_secs(30),

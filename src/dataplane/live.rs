@@ -29,6 +29,8 @@ pub(crate) struct LiveTable {
     pub(crate) endpoints: Arc<HashSet<SocketAddr>>,
     /// How handshakes are answered.
     pub(crate) tls: Arc<Configs>,
+    /// Whether it was published; what stands in for the first table was not.
+    pub(crate) is_published: bool,
 }
 
 impl LiveTable {
@@ -144,7 +146,7 @@ impl Linker {
         } else {
             Arc::new(self.tls.link(&table.certificates, &before.tls))
         };
-        LiveTable { table, distributions, endpoints, tls }
+        LiveTable { table, distributions, endpoints, tls, is_published: true }
     }
 
     fn distribution(

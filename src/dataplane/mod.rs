@@ -5,6 +5,7 @@
 //! To follow a request, start at [`exchange`]; for a connection's life, at `connection::http1`
 //! and `connection::http2`.
 
+mod accept;
 mod account;
 mod alarm;
 mod connection;
@@ -20,6 +21,8 @@ mod listener;
 mod live;
 mod mailbox;
 mod origin;
+mod places;
+mod proxy_protocol;
 mod response;
 mod tls;
 mod viewer;
@@ -49,6 +52,7 @@ pub use listener::ListenError;
 use listener::{Kind, Listener};
 use live::{Linker, LiveTable};
 use mailbox::Mailbox;
+use places::Places;
 pub use viewer::address::TrustedProxies;
 use websocket::Listed;
 use worker::Seed;
@@ -150,6 +154,9 @@ fn prepare(
     let (http, https) = (bind(Kind::Http, &config.http)?, bind(Kind::Https, &config.https)?);
     let linker = Linker::new(metrics.clone()).map_err(StartError::Tickets)?;
     let tables = Arc::new(ArcSwap::from_pointee(LiveTable::default()));
+    let Entrance { max_connections, max_connections_per_ip, .. } = config.entrance;
+    metrics.connections_max(max_connections.get());
+    let places = Places::new(max_connections, max_connections_per_ip);
     let (mut seeds, mut mailboxes) = (Vec::new(), Vec::new());
     for (place, listeners) in of_workers.into_iter().enumerate() {
         let (mailbox, letters) = mailbox::open(config.limits.mailbox);
@@ -162,6 +169,7 @@ fn prepare(
             limits: config.limits.clone(),
             drain: drain.clone(),
             entrance: config.entrance.clone(),
+            places: Arc::clone(&places),
             https_redirect_port: config.https_redirect_port,
             overload: config.overload.clone(),
             metrics: metrics.clone(),

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::connection::linger;
 use super::guarded_io::Counted;
 use super::live::LiveTable;
 use super::worker::Worker;
@@ -69,6 +70,9 @@ pub(crate) enum HandshakeFailure {
     /// No certificate may be shown for the name.
     #[error("there is no certificate for the name that the viewer asked for")]
     NoCertificate,
+    /// The viewer left without a byte, as those do who only look whether a port is open.
+    #[error("the viewer left before it said anything")]
+    NotBegun,
     /// The viewer speaks no TLS that we do, or went away.
     #[error("the handshake failed: {0}")]
     Failed(#[from] io::Error),
@@ -80,6 +84,7 @@ impl HandshakeFailure {
         match self {
             Self::Timeout => "timeout",
             Self::NoCertificate => "no_certificate",
+            Self::NotBegun => "not_begun",
             Self::Failed(_) => "failed",
         }
     }
@@ -97,6 +102,7 @@ pub(crate) async fn accept(
             let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
             worker.metrics.tls_handshake(session.version, if resumed { "true" } else { "false" }, "ok");
         }
+        Err(HandshakeFailure::NotBegun) => {}
         Err(failure) => worker.metrics.tls_handshake("none", "false", failure.as_str()),
     }
     result
@@ -106,14 +112,28 @@ async fn shake_hands(
     worker: &Worker,
     stream: TcpStream,
 ) -> Result<(TlsStream<Counted<TcpStream>>, Session), HandshakeFailure> {
-    let mut start = LazyConfigAcceptor::new(Acceptor::default(), Counted::new(stream)).await?;
+    if !matches!(stream.peek(&mut [0]).await, Ok(1)) {
+        return Err(HandshakeFailure::NotBegun);
+    }
+    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), Counted::new(stream));
+    let mut start = match (&mut acceptor).await {
+        Ok(start) => start,
+        Err(error) => {
+            // It was told what is wrong, and is to hear it whatever it sends meanwhile.
+            if let Some(stream) = acceptor.take_io() {
+                linger(stream, &worker.limits).await;
+            }
+            return Err(error.into());
+        }
+    };
+    let Ok(_permit) = worker.handshakes.acquire().await else { return Err(HandshakeFailure::Timeout) };
     // What is not a host name is a name that nobody owns.
     let sni = start.client_hello().server_name().and_then(|name| HostName::parse(name).ok());
     // The one read of the table: the identity stays, whatever is published later.
     let chosen = choose(&worker.tables.current(), sni.as_ref());
     let Some((identity, config)) = chosen else {
         start.io.write_all(&UNRECOGNIZED_NAME).await?;
-        start.io.shutdown().await?;
+        linger(start.io, &worker.limits).await;
         return Err(HandshakeFailure::NoCertificate);
     };
     let stream = start.into_stream(config).await?;

@@ -3,7 +3,6 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,23 +11,23 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinHandle, spawn_local};
+use futures_util::future::try_join_all;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::accept;
 use super::account::Record;
-use super::connection::{Viewer, http1, http2};
+use super::connection::Viewer;
 use super::entrance::Entrance;
 use super::exchange::Opened;
 use super::limits::Limits;
-use super::listener::{self, Kind, Listener};
+use super::listener::Listener;
 use super::live::LiveTable;
 use super::mailbox::{Letter, Letters};
 use super::origin::{Budgets, Pool};
-use super::tls::{self, Protocol};
-use super::viewer::address::Peer;
+use super::places::Places;
 use super::websocket::registry::Registry;
 use super::websocket::side::{Side, Upgraded};
 use super::websocket::tunnel;
@@ -54,6 +53,10 @@ pub(crate) struct Worker {
     pub(crate) limits: Limits,
     pub(crate) drain: Drain,
     pub(crate) entrance: Entrance,
+    /// The places of viewers, over all workers.
+    pub(crate) places: Arc<Places>,
+    /// Handshakes that may be in flight.
+    pub(crate) handshakes: Semaphore,
     /// The port that redirects to HTTPS name.
     pub(crate) https_redirect_port: u16,
     pub(crate) overload: Overload,
@@ -78,6 +81,7 @@ pub(crate) struct Seed {
     pub(crate) limits: Limits,
     pub(crate) drain: Drain,
     pub(crate) entrance: Entrance,
+    pub(crate) places: Arc<Places>,
     pub(crate) https_redirect_port: u16,
     pub(crate) overload: Overload,
     pub(crate) metrics: Metrics,
@@ -89,42 +93,15 @@ pub(crate) struct Seed {
 /// Whatever is left on the runtime when this returns is dropped with it.
 pub(crate) async fn run(seed: Seed) -> io::Result<usize> {
     let (worker, listeners, letters) = Worker::new(seed);
-    let mut accepting = Vec::new();
-    for listener in listeners {
-        let socket = TcpListener::from_std(listener.socket)?;
-        accepting.push(spawn_local(accept(Rc::clone(&worker), socket, listener.kind, listener.local)));
-    }
+    let closing = CancellationToken::new();
+    let doors = listeners.into_iter();
+    let doors = doors.map(|listener| accept::run(Rc::clone(&worker), listener, closing.clone()));
     tokio::select! {
         // 1. The drain is over, or was cut short.
-        cut = worker.until_drained(accepting) => Ok(cut),
+        cut = worker.until_drained(try_join_all(doors), &closing) => cut,
         // 2. Never: it looks after the worker as long as that runs.
         () = worker.look_after(letters) => Ok(0),
     }
-}
-
-async fn accept(worker: Rc<Worker>, listener: TcpListener, kind: Kind, local: SocketAddr) {
-    let handshakes = Arc::new(Semaphore::new(worker.limits.handshakes));
-    loop {
-        // Handshakes are what costs: the next one is accepted when there is room for it.
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, peer)) => worker.admit(stream, peer, kind, local, permit),
-            Err(error) if concerns_one_viewer(&error) => {}
-            Err(error) => {
-                tracing::warn!(event = "accept.failed", listener = %local, %error, "cannot accept; will try again");
-                sleep(worker.limits.accept_pause).await;
-            }
-        }
-    }
-}
-
-/// Errors of a connection that was gone before it was accepted (accept(2)); others are ours, as EMFILE is.
-fn concerns_one_viewer(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
-    };
-    let gone = [ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted];
-    gone.contains(&error.kind())
 }
 
 impl Worker {
@@ -135,9 +112,11 @@ impl Worker {
             pool: Pool::new(seed.limits.idle_per_endpoint),
             budgets: Budgets::new(),
             registry: Registry::new(seed.limits.tunnels),
+            handshakes: Semaphore::new(seed.limits.handshakes),
             limits: seed.limits,
             drain: seed.drain,
             entrance: seed.entrance,
+            places: seed.places,
             https_redirect_port: seed.https_redirect_port,
             overload: seed.overload,
             own_metrics: seed.metrics.worker(seed.place),
@@ -149,45 +128,9 @@ impl Worker {
         (Rc::new(worker), seed.listeners, seed.letters)
     }
 
-    fn admit(
-        self: &Rc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        kind: Kind,
-        local: SocketAddr,
-        permit: OwnedSemaphorePermit,
-    ) {
-        listener::tune(&stream);
-        let peer = Peer::new(peer, &self.entrance.trusted_proxies);
-        let open = self.metrics.connections(kind.as_str(), "h1").enter();
-        let worker = Rc::clone(self);
-        let task = async move {
-            if kind == Kind::Http {
-                drop(permit);
-                return http1::serve(Viewer::new(worker, peer, local, None, open), stream).await;
-            }
-            match tls::accept(&worker, stream).await {
-                Ok((stream, session)) => {
-                    drop(permit);
-                    match session.protocol {
-                        Protocol::Http1 => {
-                            let viewer = Viewer::new(worker, peer, local, Some(session), open);
-                            http1::serve(viewer, stream).await;
-                        }
-                        Protocol::Http2 => {
-                            drop(open);
-                            let open = worker.metrics.connections(kind.as_str(), "h2").enter();
-                            let viewer = Viewer::new(worker, peer, local, Some(session), open);
-                            http2::serve(viewer, stream).await;
-                        }
-                    }
-                }
-                Err(failure) => {
-                    tracing::debug!(event = "tls.failed", viewer = %peer.address, error = %failure, "no TLS session");
-                }
-            }
-        };
-        self.viewers.spawn_local(caught(self.metrics.clone(), Lost::Connection, task));
+    /// Serves a viewer; the worker's drain waits for it.
+    pub(crate) fn serve(&self, viewer: impl Future<Output = ()> + 'static) {
+        self.viewers.spawn_local(caught(self.metrics.clone(), Lost::Connection, viewer));
     }
 
     /// Runs a tunnel to its end, in a task of its own: the connection's was made for HTTP and is large.
@@ -203,31 +146,43 @@ impl Worker {
     }
 
     /// Serves on until the drain has nothing left to wait for, or until the deadline; says what that cut.
-    async fn until_drained(&self, accepting: Vec<JoinHandle<()>>) -> usize {
-        let (mut drain, mut terminating) = (self.drain.clone(), self.drain.clone());
+    /// `doors` end some time after `closing`.
+    async fn until_drained(
+        &self,
+        doors: impl Future<Output = io::Result<Vec<()>>>,
+        closing: &CancellationToken,
+    ) -> io::Result<usize> {
+        let mut terminating = self.drain.clone();
         let serve = async {
-            drain.leaving().await;
-            self.leaving.set(true);
-            if let Phase::Draining(schedule) = drain.draining().await {
-                self.registry.drain(schedule);
-            }
-            // The listeners go last: as long as somebody is served here, load balancers may send others.
-            self.viewers.close();
+            let (closed, ()) = tokio::join!(doors, self.until_idle(closing));
+            closed?;
             self.viewers.wait().await;
-            // A listener that is closed loses who waits in its queue.
-            sleep(self.limits.accept_tail).await;
-            accepting.iter().for_each(JoinHandle::abort);
-            self.viewers.wait().await;
+            Ok(0)
         };
         tokio::select! {
             // 1. Everything ended by itself.
-            () = serve => 0,
+            end = serve => end,
             // 2. The deadline: what is left is cut, and tunnels tell their logs.
             () = terminating.terminating() => {
                 let exchanges = self.own_metrics.count(Present::Request);
-                exchanges + self.registry.terminate().await
+                Ok(exchanges + self.registry.terminate().await)
             }
         }
+    }
+
+    /// Waits for the drain, and for the last viewer then; nobody is let in any more afterwards.
+    async fn until_idle(&self, closing: &CancellationToken) {
+        let mut drain = self.drain.clone();
+        drain.leaving().await;
+        self.leaving.set(true);
+        if let Phase::Draining(schedule) = drain.draining().await {
+            self.registry.drain(schedule);
+        }
+        // The listeners go last: as long as somebody is served here, load balancers may send others.
+        self.viewers.close();
+        self.viewers.wait().await;
+        sleep(self.limits.accept_tail).await;
+        closing.cancel();
     }
 
     /// Looks after pools, mail and the cached table.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Settings;
 use super::viewers::Listen;
+use super::{ProxyProtocol, Settings};
 
 /// A peer that got a Close frame has this long to answer it, so the last close must begin that much earlier than
 /// the drain's end.
@@ -31,6 +31,12 @@ pub enum Contradiction {
         "--http-listen and --https-listen are both `off`, so nothing would be served; give one of them an address"
     )]
     NoListener,
+    /// Headers are required, and nobody's are read.
+    #[error(
+        "--proxy-protocol require reads headers from trusted proxies only, and there are none; \
+         write their networks in --trusted-proxies, such as 10.0.0.0/8"
+    )]
+    HeadersOfNobody,
     /// The last close would begin too late.
     #[error(
         "--websocket-drain-spread {spread:?} and 5s for the last answers do not fit into --drain-timeout {timeout:?}; \
@@ -49,7 +55,7 @@ pub enum Contradiction {
 impl Settings {
     /// What no single flag can tell: two that cannot both be meant.
     pub fn contradiction(&self) -> Option<Contradiction> {
-        let Self { objects, viewers, process: _, ending } = self;
+        let Self { objects, viewers, entrance, process: _, ending } = self;
         if !objects.manifests.is_empty() && objects.kubeconfig.is_some() {
             return Some(Contradiction::TwoSources);
         }
@@ -65,6 +71,9 @@ impl Settings {
         }
         if viewers.http_listen().is_empty() && viewers.https_listen().is_empty() {
             return Some(Contradiction::NoListener);
+        }
+        if entrance.proxy_protocol == ProxyProtocol::Require && entrance.trusted_proxies.is_empty() {
+            return Some(Contradiction::HeadersOfNobody);
         }
         let fitting = ending.websocket_drain_spread.saturating_add(CLOSE_ECHO);
         (fitting > ending.drain_timeout).then_some(Contradiction::SpreadTooLong {
@@ -88,6 +97,9 @@ mod tests {
             Some(Contradiction::NamespacesOfFiles)
         );
         assert_eq!(of(&["--http-listen", "off", "--https-listen", "off"]), Some(Contradiction::NoListener));
+        assert_eq!(of(&["--proxy-protocol", "require"]), Some(Contradiction::HeadersOfNobody));
+        assert_eq!(of(&["--proxy-protocol", "require", "--trusted-proxies", "10.0.0.0/8"]), None);
+        assert_eq!(of(&["--proxy-protocol", "accept"]), None);
         let both = Contradiction::OffAndOn { flag: "--http-listen" };
         assert_eq!(of(&["--http-listen", "off,127.0.0.1:1"]), Some(both));
         assert_eq!(of(&["--drain-timeout", "35s"]), None);

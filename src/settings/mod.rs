@@ -6,6 +6,7 @@
 mod contradiction;
 mod duration;
 mod ending;
+mod entrance;
 mod network;
 mod objects;
 mod process;
@@ -17,6 +18,7 @@ use clap::{Args, Command, FromArgMatches};
 
 pub use self::contradiction::Contradiction;
 pub use self::ending::Ending;
+pub use self::entrance::{Entrance, ProxyProtocol, UnderscoreHeaders};
 pub use self::objects::Objects;
 pub use self::process::Process;
 pub use self::viewers::Viewers;
@@ -32,6 +34,9 @@ pub struct Settings {
     /// How viewers are served.
     #[command(flatten)]
     pub viewers: Viewers,
+    /// Who is let in.
+    #[command(flatten)]
+    pub entrance: Entrance,
     /// What the process is given.
     #[command(flatten)]
     pub process: Process,
@@ -76,6 +81,11 @@ mod tests {
         assert_eq!(settings.ending.drain_timeout, Duration::from_secs(45));
         assert_eq!(settings.objects.class_name, "tidegate");
         assert!(settings.objects.default_class);
+        assert!(settings.entrance.trusted_proxies.is_empty());
+        assert_eq!(settings.entrance.proxy_protocol, ProxyProtocol::Off);
+        assert_eq!(settings.entrance.underscore_headers, UnderscoreHeaders::Drop);
+        assert_eq!(settings.entrance.max_connections, None);
+        assert_eq!(settings.entrance.max_connections_per_ip(), None);
         assert!((1..=16).contains(&settings.process.workers().get()));
     }
 
@@ -98,6 +108,11 @@ mod tests {
             (vec!["--watch-namespaces="], "write the names of namespaces"),
             (vec!["--debug-from", "here"], "write a network such as 10.0.0.0/8"),
             (vec!["--trusted-proxies", "here"], "write a network such as 10.0.0.0/8"),
+            (vec!["--proxy-protocol", "on"], "[possible values: off, accept, require]"),
+            (vec!["--underscore-headers", "keep"], "[possible values: drop, refuse]"),
+            (vec!["--max-connections", "0"], "non-zero"),
+            (vec!["--viewer-health-path", "healthz"], "such as /healthz"),
+            (vec!["--viewer-health-path", "/healthz?x"], "such as /healthz"),
             (vec!["--log-level", "a=b=c"], "write a level"),
         ];
         for (flags, expected) in rows {

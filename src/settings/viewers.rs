@@ -5,10 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use ipnet::IpNet;
 
 use super::duration::duration;
-use super::network::network;
 use crate::object::ObjectKey;
 
 /// How viewers are served.
@@ -48,19 +46,6 @@ pub struct Viewers {
     /// The port in the Location of a redirect to HTTPS; 443 is left out of it
     #[arg(long, env = "TIDEGATE_HTTPS_REDIRECT_PORT", value_name = "N", default_value_t = 443)]
     pub https_redirect_port: u16,
-
-    /// Peers that stand between viewers and us, and whose `X-Forwarded-*` is believed: networks, or addresses
-    ///
-    /// The viewer is then the right-most address in `X-Forwarded-For` that is not one of these, and
-    /// `X-Forwarded-Proto` is its scheme for every policy.
-    #[arg(
-        long,
-        env = "TIDEGATE_TRUSTED_PROXIES",
-        value_name = "CIDR,...",
-        value_delimiter = ',',
-        value_parser = network
-    )]
-    pub trusted_proxies: Vec<IpNet>,
 
     /// How long a viewer may take to send a request's head
     #[arg(

@@ -71,7 +71,7 @@ pub(super) async fn close<S: Side>(mut stream: S, limits: &Limits) {
 
 /// Ends our direction and reads away what the viewer still sends: closing a socket with unread bytes resets it,
 /// and the reset may overtake the answer (RFC 9112 section 9.6).
-pub(super) async fn linger<S: Side>(mut stream: S, limits: &Limits) {
+pub(crate) async fn linger<S: Side>(mut stream: S, limits: &Limits) {
     let drained = async {
         stream.shutdown().await?;
         let mut waste = vec![0; 8 * 1024];

@@ -8,12 +8,15 @@ pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod turn;
 
+pub(crate) use ending::linger;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::HeaderMap;
 
+use super::places::Place;
 use super::tls::Session;
 use super::viewer::address::{Peer, Sender};
 use super::worker::Worker;
@@ -32,6 +35,8 @@ pub(crate) struct Viewer {
     pub(crate) session: Option<Session>,
     /// Counts it as an open connection.
     _open: Entered,
+    /// Its place among them.
+    _place: Place,
 }
 
 impl Viewer {
@@ -41,8 +46,17 @@ impl Viewer {
         local: SocketAddr,
         session: Option<Session>,
         open: Entered,
+        place: Place,
     ) -> Rc<Self> {
-        Rc::new(Self { id: worker.next_connection_id(), worker, peer, local, session, _open: open })
+        Rc::new(Self {
+            id: worker.next_connection_id(),
+            worker,
+            peer,
+            local,
+            session,
+            _open: open,
+            _place: place,
+        })
     }
 
     /// What the connection is, for the judgement.

@@ -47,6 +47,8 @@ pub(crate) enum Trust {
     Proxy,
     /// It is not.
     Stranger,
+    /// It is not, and whose it is is not known: the address is that of a proxy that did not say.
+    Hidden,
 }
 
 /// The other end of a connection: of the socket, or as a PROXY header names it.
@@ -69,10 +71,15 @@ impl Peer {
         }
     }
 
+    /// The same where the address is not that of whoever is there.
+    pub(crate) fn hidden(self) -> Self {
+        Self { trust: Trust::Hidden, ..self }
+    }
+
     /// Who sent a request that came from this peer over a connection of this scheme.
     pub(crate) fn sender(&self, headers: &HeaderMap, scheme: Scheme, proxies: &TrustedProxies) -> Sender {
         match self.trust {
-            Trust::Stranger => Sender { address: self.address.into(), scheme },
+            Trust::Stranger | Trust::Hidden => Sender { address: self.address.into(), scheme },
             Trust::Proxy => Sender {
                 address: first_stranger(headers, proxies).unwrap_or_else(|| self.address.into()),
                 scheme: announced_scheme(headers).unwrap_or(scheme),

@@ -32,7 +32,7 @@ pub(crate) fn set(
 ) -> HeaderValue {
     drop_client_certificate(headers);
     let (chain, real, id) = match peer.trust {
-        Trust::Stranger => {
+        Trust::Stranger | Trust::Hidden => {
             headers.remove(FORWARDED);
             (None, peer.value.clone(), None)
         }

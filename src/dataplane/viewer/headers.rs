@@ -10,6 +10,9 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
+use crate::settings::UnderscoreHeaders;
+use crate::table::reason::Reason;
+
 /// Fields of one connection (RFC 9110 section 7.6.1), beside what `Connection` names.
 const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
@@ -81,6 +84,12 @@ pub(crate) enum Trailers {
     Passed,
     /// They are dropped.
     Dropped,
+}
+
+/// Refuses names with `_`, where the operator wants that.
+pub(crate) fn judge_underscores(headers: &HeaderMap, choice: UnderscoreHeaders) -> Result<(), Reason> {
+    let refused = choice == UnderscoreHeaders::Refuse && headers.keys().any(has_underscore);
+    if refused { Err(Reason::BadHeader) } else { Ok(()) }
 }
 
 /// Takes out names with `_`, which origins take for `-`; says how many fields that were.

@@ -5,4 +5,5 @@ pub(crate) mod body;
 pub(crate) mod forwarded;
 pub(crate) mod gate;
 pub(crate) mod headers;
+pub(crate) mod health;
 mod pace;

@@ -8,7 +8,7 @@ use super::rig::{EchoOrigin, Plane, Site, field};
 /// An entrance that trusts one network.
 fn trusting(network: &str) -> Entrance {
     let trusted_proxies = TrustedProxies::new(vec![network.parse().unwrap()]);
-    Entrance { trusted_proxies }
+    Entrance { trusted_proxies, ..Entrance::default() }
 }
 
 /// A spoofed head: everything that a viewer could claim of itself.

@@ -11,6 +11,7 @@ mod http2;
 mod http2_origins;
 mod overload;
 mod policies;
+mod proxy_protocol;
 pub(crate) mod rig;
 mod slow_viewers;
 mod streaming;

@@ -113,6 +113,18 @@ impl Plane {
         self.handle.publish(table(sites, Certificates::default()))
     }
 
+    /// The value of a counter or gauge, named with its labels as the page writes it; 0 where there is none.
+    pub(crate) fn metric(&self, series: &str) -> usize {
+        let page = self.metrics.encode().unwrap();
+        let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse::<f64>().unwrap() as usize)
+    }
+
+    /// How many connections were turned away for `reason`.
+    pub(crate) fn rejected(&self, reason: &str) -> usize {
+        self.metric(&format!("tidegate_connections_rejected_total{{reason=\"{reason}\"}}"))
+    }
+
     pub(crate) async fn connect(&self) -> Viewer {
         Viewer::connect(self.handle.http_addresses()[0]).await
     }

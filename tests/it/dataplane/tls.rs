@@ -64,6 +64,14 @@ pub(crate) async fn handshake(
     name: &str,
 ) -> std::io::Result<Viewer<TlsStream<TcpStream>>> {
     let stream = TcpStream::connect(plane.handle.https_addresses()[0]).await?;
+    handshake_on(stream, config, name).await
+}
+
+pub(crate) async fn handshake_on(
+    stream: TcpStream,
+    config: &Arc<ClientConfig>,
+    name: &str,
+) -> std::io::Result<Viewer<TlsStream<TcpStream>>> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     soon(TlsConnector::from(Arc::clone(config)).connect(name, stream)).await.map(Viewer::on)
 }

@@ -1,0 +1,222 @@
+//! From a listener to the first byte of HTTP: who is let in, in which order, and how a listener ends.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Viewer, http1, http2};
+use super::entrance::Entrance;
+use super::guarded_io::Counted;
+use super::listener::{self, Kind, Listener};
+use super::places::{Place, TooMany};
+use super::proxy_protocol::{self, Failure, For};
+use super::tls::{self, Protocol, Session};
+use super::viewer::address::{Peer, Trust};
+use super::worker::Worker;
+use crate::settings::ProxyProtocol;
+use crate::telemetry::metrics::Entered;
+
+/// How many viewers are let in before the others of the worker have their turn.
+const IN_A_ROW: usize = 16;
+
+/// Why a connection is closed before anything is served on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rejected {
+    /// There are as many connections as there may be.
+    Crowded,
+    /// The viewer's address has as many as it may have.
+    TooManyOfOne,
+    /// PROXY headers are required, and the peer is not one whose word is taken.
+    Untrusted,
+    /// There is no PROXY header where one is required.
+    NoHeader,
+    /// The PROXY header is malformed, too long or cut off.
+    BadHeader,
+    /// The PROXY header, or the first byte instead of it, did not come in time.
+    LateHeader,
+}
+
+impl Rejected {
+    /// The label of the metric.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Crowded => "max_connections",
+            Self::TooManyOfOne => "max_connections_per_ip",
+            Self::Untrusted => "proxy_untrusted",
+            Self::NoHeader => "proxy_missing",
+            Self::BadHeader => "proxy_malformed",
+            Self::LateHeader => "proxy_timeout",
+        }
+    }
+}
+
+/// One listener of a worker.
+#[derive(Clone)]
+struct Door {
+    worker: Rc<Worker>,
+    kind: Kind,
+    local: SocketAddr,
+}
+
+/// Accepts viewers until `closing`, and then those who are in the queue already: a listener that closes resets
+/// whoever it leaves there.
+pub(crate) async fn run(
+    worker: Rc<Worker>,
+    listener: Listener,
+    closing: CancellationToken,
+) -> io::Result<()> {
+    let socket = TcpListener::from_std(listener.socket)?;
+    let door = Door { worker, kind: listener.kind, local: listener.local };
+    tokio::select! {
+        // 1. Never.
+        never = door.accept(&socket) => match never {},
+        // 2. The worker needs no more viewers.
+        () = closing.cancelled() => {}
+    }
+    // The runtime learns of a newcomer only with its next turn; the socket knows now.
+    let socket = socket.into_std()?;
+    loop {
+        match socket.accept() {
+            Ok((stream, peer)) => {
+                stream.set_nonblocking(true)?;
+                door.admit(TcpStream::from_std(stream)?, peer);
+            }
+            Err(error) if concerns_one_viewer(&error) => {}
+            // The queue is empty, or it cannot be had.
+            Err(_) => return Ok(()),
+        }
+    }
+}
+
+/// Errors of a connection that was gone before it was accepted (accept(2)); others are ours, as EMFILE is.
+fn concerns_one_viewer(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
+    };
+    let gone = [ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted];
+    gone.contains(&error.kind())
+}
+
+impl Door {
+    async fn accept(&self, socket: &TcpListener) -> Infallible {
+        let Self { worker, local, .. } = self;
+        let mut in_a_row = 0;
+        loop {
+            match socket.accept().await {
+                Ok((stream, peer)) => self.admit(stream, peer),
+                Err(error) if concerns_one_viewer(&error) => {}
+                Err(error) => {
+                    worker.metrics.accept_failed();
+                    if worker.places.trouble_is_new() {
+                        tracing::warn!(event = "accept.failed", listener = %local, %error, "cannot accept; will try again");
+                    }
+                    sleep(worker.limits.accept_pause).await;
+                }
+            }
+            in_a_row += 1;
+            if in_a_row % IN_A_ROW == 0 {
+                yield_now().await;
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+        let Some(place) = self.worker.places.take() else {
+            return self.reject(peer, Rejected::Crowded);
+        };
+        listener::tune(&stream);
+        let open = self.worker.metrics.connections(self.kind.as_str(), "h1").enter();
+        let door = self.clone();
+        self.worker.serve(async move { door.serve(stream, peer, place, open).await });
+    }
+
+    fn reject(&self, peer: SocketAddr, rejected: Rejected) {
+        let reason = rejected.as_str();
+        self.worker.metrics.connection_rejected(reason);
+        tracing::debug!(event = "accept.rejected", listener = %self.local, %peer, reason);
+    }
+
+    async fn serve(&self, mut stream: TcpStream, address: SocketAddr, mut place: Place, open: Entered) {
+        let peer = match self.meet(&mut stream, address, &mut place).await {
+            Ok(Some(peer)) => peer,
+            Ok(None) => return,
+            Err(rejected) => return self.reject(address, rejected),
+        };
+        let worker = Rc::clone(&self.worker);
+        match self.kind {
+            Kind::Http => {
+                http1::serve(Viewer::new(worker, peer, self.local, None, open, place), stream).await
+            }
+            Kind::Https => match tls::accept(&worker, stream).await {
+                Ok((stream, session)) => self.serve_tls(stream, session, peer, place, open).await,
+                Err(failure) => {
+                    tracing::debug!(event = "tls.failed", viewer = %peer.address, error = %failure, "no TLS session");
+                }
+            },
+        }
+    }
+
+    async fn serve_tls(
+        &self,
+        stream: TlsStream<Counted<TcpStream>>,
+        session: Session,
+        peer: Peer,
+        place: Place,
+        open: Entered,
+    ) {
+        let worker = Rc::clone(&self.worker);
+        match session.protocol {
+            Protocol::Http1 => {
+                http1::serve(Viewer::new(worker, peer, self.local, Some(session), open, place), stream).await;
+            }
+            Protocol::Http2 => {
+                drop(open);
+                let open = worker.metrics.connections(self.kind.as_str(), "h2").enter();
+                http2::serve(Viewer::new(worker, peer, self.local, Some(session), open, place), stream).await;
+            }
+        }
+    }
+
+    /// Finds out who is there, and whether it may stay; none where it left before it said anything.
+    async fn meet(
+        &self,
+        stream: &mut TcpStream,
+        address: SocketAddr,
+        place: &mut Place,
+    ) -> Result<Option<Peer>, Rejected> {
+        let Some(peer) = self.identify(stream, address).await? else { return Ok(None) };
+        // Behind a proxy are many viewers.
+        if peer.trust == Trust::Stranger {
+            place.claim(peer.address.ip()).map_err(|TooMany| Rejected::TooManyOfOne)?;
+        }
+        Ok(Some(peer))
+    }
+
+    async fn identify(&self, stream: &mut TcpStream, address: SocketAddr) -> Result<Option<Peer>, Rejected> {
+        let Entrance { trusted_proxies: proxies, proxy_protocol, .. } = &self.worker.entrance;
+        let itself = Peer::new(address, proxies);
+        match (proxy_protocol, itself.trust) {
+            (ProxyProtocol::Require, Trust::Proxy) | (ProxyProtocol::Accept, Trust::Proxy) => {}
+            (ProxyProtocol::Require, _) => return Err(Rejected::Untrusted),
+            (ProxyProtocol::Off | ProxyProtocol::Accept, _) => return Ok(Some(itself)),
+        }
+        let header = timeout(self.worker.limits.proxy_header, proxy_protocol::take(stream));
+        match header.await {
+            Ok(Ok(Some(For::Viewer(viewer)))) => Ok(Some(Peer::new(viewer, proxies))),
+            Ok(Ok(Some(For::Somebody))) => Ok(Some(itself.hidden())),
+            Ok(Ok(Some(For::Itself))) => Ok(Some(itself)),
+            Ok(Ok(None)) if *proxy_protocol == ProxyProtocol::Require => Err(Rejected::NoHeader),
+            Ok(Ok(None)) => Ok(Some(itself)),
+            Ok(Err(Failure::Malformed)) => Err(Rejected::BadHeader),
+            Ok(Err(Failure::Gone)) => Ok(None),
+            Err(_) => Err(Rejected::LateHeader),
+        }
+    }
+}
