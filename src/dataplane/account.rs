@@ -101,7 +101,8 @@ impl Record {
             }
             None => metrics.unmatched().request(self.told_status(), protocol, self.duration),
         }
-        let origin = self.matched.as_ref().and_then(|(distribution, at)| distribution.origin(*at));
+        let origin =
+            self.matched.as_ref().and_then(|(distribution, at)| distribution.origin(*at, self.sender.scheme));
         if let (Some(origin), Some(_), Some(first_byte)) = (origin, self.origin_status, self.first_byte) {
             origin.metrics.answered(first_byte);
         }
@@ -117,7 +118,7 @@ impl Record {
     pub(crate) fn line(&self) -> Line<'_> {
         let matched = self.matched.as_ref();
         let key = matched.map(|(distribution, _)| &distribution.routes.distribution);
-        let origin = matched.and_then(|(distribution, at)| distribution.origin(*at));
+        let origin = matched.and_then(|(distribution, at)| distribution.origin(*at, self.sender.scheme));
         let session = self.viewer.session.as_ref();
         let opens = self.status == Some(StatusCode::SWITCHING_PROTOCOLS);
         Line {

@@ -13,14 +13,13 @@ use futures_util::FutureExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, SET_COOKIE, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
-use tokio::net::TcpStream;
 
 use super::account::Account;
 use super::connection::Viewer;
 use super::connection::turn::Turn;
 use super::live::{LiveDistribution, LiveOrigin};
 use super::origin::head::{self, Composed, Facts};
-use super::origin::{self, Incomings, Load, Outgoing, Report};
+use super::origin::{self, Incomings, Load, OriginStream, Outgoing, Report};
 use super::response::body::{AnswerBody, OriginBody};
 use super::response::errors::{self, Format};
 use super::viewer::body::ViewerBody;
@@ -53,7 +52,7 @@ pub(crate) enum Outcome {
 /// A tunnel whose handshake both sides have agreed on.
 pub(crate) struct Opened {
     /// The origin's side.
-    pub(crate) origin: Upgraded<TcpStream>,
+    pub(crate) origin: Upgraded<OriginStream>,
     /// Its place in the worker's registry.
     pub(crate) admission: Admission,
     pub(crate) terms: Terms,
@@ -178,7 +177,8 @@ impl Exchange {
             decide::Outcome::Refuse(reason) => return Err(reason),
         };
         let (distribution, route_position) = matched.ok_or(Reason::Internal)?;
-        let origin = Arc::clone(distribution.origin(route_position).ok_or(Reason::NoEndpoints)?);
+        let scheme = self.account.record.sender.scheme;
+        let origin = Arc::clone(distribution.origin(route_position, scheme).ok_or(Reason::NoEndpoints)?);
         let upgrade = match handshake {
             Some(handshake) => {
                 let key = &distribution.routes.distribution;
@@ -397,6 +397,7 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::net::TcpStream;
     use tokio::time::timeout;
 
     use super::*;

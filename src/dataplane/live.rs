@@ -10,12 +10,14 @@ use std::sync::{Arc, Weak};
 
 use tokio::time::Instant;
 
+use super::origin::tls::{OriginClient, OriginClients};
 use super::origin::{Candidates, OriginCell};
 use super::tls::{ConfigMaker, Configs};
 use crate::object::ObjectKey;
 use crate::table::RoutingTable;
+use crate::table::decide::Scheme;
 use crate::table::origin::{Endpoint, Origin, OriginKey};
-use crate::table::route::{Route, RouteTarget, Routes, ServingState};
+use crate::table::route::{Route, Routes, ServingState};
 use crate::telemetry::metrics::{DistributionMetrics, Metrics, OriginMetrics};
 
 /// A table with what requests and handshakes need beside it.
@@ -63,21 +65,33 @@ pub(crate) struct LiveDistribution {
     pub(crate) routes: Arc<Routes>,
     pub(crate) metrics: Arc<DistributionMetrics>,
     /// By position, those of [`Routes::iter`].
-    origins: Vec<Option<Arc<LiveOrigin>>>,
+    origins: Vec<LiveTarget>,
     /// What logs call its behaviors, by the same positions.
     labels: Vec<String>,
 }
 
 impl LiveDistribution {
-    /// The origin of the route at a position of [`crate::table::decide::Match::route_position`].
-    pub(crate) fn origin(&self, route_position: usize) -> Option<&Arc<LiveOrigin>> {
-        self.origins.get(route_position)?.as_ref()
+    /// The origin of the route at a position of [`crate::table::decide::Match::route_position`], for viewers that
+    /// came with `scheme`.
+    pub(crate) fn origin(&self, route_position: usize, scheme: Scheme) -> Option<&Arc<LiveOrigin>> {
+        let target = self.origins.get(route_position)?;
+        match scheme {
+            Scheme::Http => target.http.as_ref(),
+            Scheme::Https => target.https.as_ref(),
+        }
     }
 
     /// What logs call the route at that position: its pattern.
     pub(crate) fn label(&self, route_position: usize) -> Option<&str> {
         self.labels.get(route_position).map(String::as_str)
     }
+}
+
+/// Where a route's requests go, by how their viewers came; mostly the same for both.
+#[derive(Debug)]
+struct LiveTarget {
+    http: Option<Arc<LiveOrigin>>,
+    https: Option<Arc<LiveOrigin>>,
 }
 
 /// One origin, linked.
@@ -88,6 +102,8 @@ pub(crate) struct LiveOrigin {
     pub(crate) metrics: Arc<OriginMetrics>,
     /// Its endpoints.
     pub(crate) candidates: Candidates,
+    /// How TLS is spoken to them; none in plaintext.
+    pub(crate) tls: Option<Arc<OriginClient>>,
     /// What `candidates` was made from.
     source: Option<Arc<[Endpoint]>>,
 }
@@ -97,6 +113,7 @@ pub(crate) struct LiveOrigin {
 pub(crate) struct Linker {
     metrics: Metrics,
     tls: ConfigMaker,
+    clients: OriginClients,
     origins: HashMap<OriginKey, Weak<OriginCell>>,
     /// When there are so many, those that nobody uses any more are forgotten.
     origins_most: usize,
@@ -108,7 +125,8 @@ impl Linker {
     /// # Errors
     /// The system has no randomness.
     pub(crate) fn new(metrics: Metrics) -> Result<Self, rustls::Error> {
-        Ok(Self { metrics, tls: ConfigMaker::new()?, origins: HashMap::new(), origins_most: 64 })
+        let (tls, clients) = (ConfigMaker::new()?, OriginClients::new());
+        Ok(Self { metrics, tls, clients, origins: HashMap::new(), origins_most: 64 })
     }
 
     /// Links `table`, reusing what `before` has for the same objects.
@@ -141,6 +159,7 @@ impl Linker {
         } else {
             Arc::new(table.endpoints.0.values().flat_map(|of| of.iter()).map(|one| one.address).collect())
         };
+        self.clients.tidy();
         let tls = if Arc::ptr_eq(&table.certificates, &before.table.certificates) {
             Arc::clone(&before.tls)
         } else {
@@ -169,15 +188,16 @@ impl Linker {
                 now,
             );
             let metrics = metrics.origin(&origin.key.id);
-            let live = Arc::new(LiveOrigin { origin: Arc::clone(origin), metrics, candidates, source });
+            let tls = origin.tls.as_ref().map(|settings| self.clients.of(settings));
+            let live = Arc::new(LiveOrigin { origin: Arc::clone(origin), metrics, candidates, tls, source });
             linked.push(Arc::clone(&live));
             live
         };
         let origins = routes
             .iter()
-            .map(|route| match &route.target {
-                RouteTarget::Origin(origin) => Some(link(origin)),
-                RouteTarget::Broken => None,
+            .map(|route| LiveTarget {
+                http: route.target.of(Scheme::Http).map(&mut link),
+                https: route.target.of(Scheme::Https).map(&mut link),
             })
             .collect();
         let labels = routes.iter().map(Route::label).collect();
@@ -206,13 +226,14 @@ struct Listed<'t>(&'t [(&'t OriginKey, &'t Arc<[Endpoint]>)]);
 
 impl<'t> Listed<'t> {
     fn of(self, origin: &OriginKey) -> Option<&'t Arc<[Endpoint]>> {
-        self.0.iter().find(|(key, _)| key.id == origin.id).map(|(_, endpoints)| *endpoints)
+        self.0.iter().find(|(key, _)| *key == origin).map(|(_, endpoints)| *endpoints)
     }
 }
 
 /// Whether each origin still has the very endpoints it was linked with.
 fn is_current(old: &LiveDistribution, listed: Listed<'_>) -> bool {
-    old.origins.iter().flatten().all(|live| match (&live.source, listed.of(&live.origin.key)) {
+    let mut origins = old.origins.iter().flat_map(|target| target.http.iter().chain(&target.https));
+    origins.all(|live| match (&live.source, listed.of(&live.origin.key)) {
         (Some(linked), Some(now)) => Arc::ptr_eq(linked, now),
         (None, None) => true,
         _ => false,
@@ -226,7 +247,9 @@ mod tests {
     use crate::table::Hosts;
     use crate::table::host::HostPattern;
     use crate::table::origin::{Endpoints, Zone};
-    use crate::table::route::{AllowedMethods, Handshakes, ViewerProtocolPolicy, WebSocketPolicy};
+    use crate::table::route::{
+        AllowedMethods, Handshakes, RouteTarget, ViewerProtocolPolicy, WebSocketPolicy,
+    };
     use crate::telemetry::metrics::Build;
 
     fn routes(name: &str, state: ServingState) -> Arc<Routes> {
@@ -297,7 +320,7 @@ mod tests {
     }
 
     fn cell(live: &LiveTable) -> &Arc<EndpointCell> {
-        &live.distributions[0].origins[0].as_ref().unwrap().candidates.cells()[0]
+        &live.distributions[0].origin(0, Scheme::Http).unwrap().candidates.cells()[0]
     }
 
     #[test]
@@ -325,7 +348,7 @@ mod tests {
         let live =
             linker.link(RoutingTable { endpoints, ..table(&[&one.0, &other.0]) }, &LiveTable::default());
         let [one, other] = [0, 1].map(|at| {
-            let origin = live.distributions[at].origins[0].as_ref().unwrap();
+            let origin = live.distributions[at].origin(0, Scheme::Http).unwrap();
             &origin.candidates.cells()[0]
         });
         let _busy = one.enter(Load::Exchange, None);

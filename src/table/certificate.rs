@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 
 use super::host::{HostName, HostPattern};
@@ -46,6 +48,41 @@ impl Eq for Certificate {}
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificate").field("sha256", &self.fingerprint).finish_non_exhaustive()
+    }
+}
+
+impl Hash for Certificate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.fingerprint.hash(state);
+    }
+}
+
+/// Authorities of certificates; two are equal when they are the same ones in the same order.
+#[derive(Clone)]
+pub struct Authorities {
+    /// What chains may end in.
+    pub roots: Arc<RootCertStore>,
+    /// SHA-256 over the DER of all of them, in hexadecimal.
+    pub fingerprint: String,
+}
+
+impl PartialEq for Authorities {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+impl Eq for Authorities {}
+
+impl Hash for Authorities {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.fingerprint.hash(state);
+    }
+}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorities").field("sha256", &self.fingerprint).finish_non_exhaustive()
     }
 }
 

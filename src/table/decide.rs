@@ -12,7 +12,7 @@ use super::Hosts;
 use super::certificate::Certificate;
 use super::host::HostName;
 use super::reason::Reason;
-use super::route::{Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy};
+use super::route::{Handshakes, Route, Routes, ServingState, ViewerProtocolPolicy};
 use super::target::Target;
 use crate::object::ObjectKey;
 
@@ -35,8 +35,8 @@ pub struct Request<'r> {
     pub kind: RequestKind,
 }
 
-/// How a viewer came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a viewer came, or how an origin is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scheme {
     /// Without TLS.
     Http,
@@ -179,7 +179,7 @@ fn judge_policies(route: &Route, request: Request<'_>) -> Option<Outcome> {
     if request.kind == RequestKind::WebSocket && route.web_socket.handshakes == Handshakes::Refused {
         return Some(Outcome::Refuse(Reason::WebsocketDisabled));
     }
-    (route.target == RouteTarget::Broken).then_some(Outcome::Refuse(Reason::NoEndpoints))
+    route.target.of(request.scheme).is_none().then_some(Outcome::Refuse(Reason::NoEndpoints))
 }
 
 /// 301 for GET and HEAD, 307 for the others, which HTTP/1.0 does not know (CloudFront Developer Guide, "Requiring
@@ -199,6 +199,7 @@ mod tests {
     use super::*;
     use crate::table::host::HostPattern;
     use crate::table::path_pattern::PathPattern;
+    use crate::table::route::RouteTarget;
     use crate::table::route::{AllowedMethods, WebSocketPolicy};
 
     fn route(pattern: Option<&str>, policy: ViewerProtocolPolicy) -> Route {

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use super::RoutingTable;
 use super::balancing::{Affinity, Algorithm, Balancing, HashOn, OutlierDetection};
 use super::certificate::{Certificate, OwnCertificate};
-use super::origin::{Endpoint, HostHeader, HttpVersion, Origin, Zone};
+use super::host::HostName;
+use super::origin::{Digest, Endpoint, HostHeader, HttpVersion, Origin, OriginTls, Trust, Zone};
 use super::route::{Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy};
 
 /// What stands in place of a value that may be secret.
@@ -47,16 +48,25 @@ impl RoutingTable {
     }
 
     fn origins(&self, routes: &Routes) -> Map<String, Value> {
-        let targets = routes.iter().filter_map(|route| match &route.target {
-            RouteTarget::Origin(target) => Some(target),
-            RouteTarget::Broken => None,
-        });
-        targets
-            .map(|target| {
-                let endpoints = self.endpoints.of(&target.key).map(|endpoints| &**endpoints);
-                (target.key.id.clone(), origin(target, endpoints.unwrap_or_default()))
-            })
-            .collect()
+        let told = |target: &Origin| {
+            let endpoints = self.endpoints.of(&target.key).map(|endpoints| &**endpoints);
+            origin(target, endpoints.unwrap_or_default())
+        };
+        let mut origins = Map::new();
+        for route in routes.iter() {
+            match &route.target {
+                RouteTarget::Origin(target) => drop(origins.insert(target.key.id.clone(), told(target))),
+                // What differs is told apart, under the scheme of the viewers.
+                RouteTarget::MatchViewer { http, https } => {
+                    let sides =
+                        json!({ "http": http.as_deref().map(told), "https": https.as_deref().map(told) });
+                    let id = route.target.origins().next().map(|origin| origin.key.id.clone());
+                    drop(id.map(|id| origins.insert(id, sides)));
+                }
+                RouteTarget::Broken => {}
+            }
+        }
+        origins
     }
 }
 
@@ -70,10 +80,7 @@ fn behavior(route: &Route) -> Value {
         ViewerProtocolPolicy::HttpsOnly => "https-only",
         ViewerProtocolPolicy::RedirectToHttps => "redirect-to-https",
     };
-    let target = match &route.target {
-        RouteTarget::Origin(origin) => origin.key.id.as_str().into(),
-        RouteTarget::Broken => Value::Null,
-    };
+    let target = route.target.origins().next().map(|origin| origin.key.id.as_str());
     json!({
         "pathPattern": route.label(),
         "target": target,
@@ -103,6 +110,7 @@ fn origin(origin: &Origin, endpoints: &[Endpoint]) -> Value {
             HttpVersion::Http1 => "http1.1",
             HttpVersion::Http2 => "http2",
         },
+        "tls": origin.tls.as_deref().map(tls),
         "originPath": origin.path_prefix,
         "hostHeader": host,
         "customHeaders": headers,
@@ -138,6 +146,26 @@ fn outlier_detection(rules: &OutlierDetection) -> Value {
         "ejectionTime": seconds(rules.ejection_time),
         "maxEjectedPercent": rules.max_ejected_percent,
         "statusCodes": rules.statuses.iter().map(|status| status.as_u16()).collect::<Vec<_>>(),
+    })
+}
+
+fn tls(tls: &OriginTls) -> Value {
+    let hexadecimal = |pins: &[Digest]| -> Vec<String> {
+        pins.iter().map(|pin| pin.iter().map(|byte| format!("{byte:02x}")).collect()).collect()
+    };
+    let (trusts, pins) = match &tls.trust {
+        Trust::Anything => ("anything".to_owned(), Vec::new()),
+        Trust::Pinned(pins) => ("pins".to_owned(), hexadecimal(pins)),
+        Trust::PublicRoots => ("public roots".to_owned(), Vec::new()),
+        Trust::Authorities(authorities, pins) => {
+            (format!("sha256:{}", authorities.fingerprint), hexadecimal(pins))
+        }
+    };
+    json!({
+        "serverName": tls.server_name.as_ref().map(HostName::as_str),
+        "trusts": trusts,
+        "certificateSha256": pins,
+        "clientCertificate": tls.client_certificate.as_deref().map(fingerprint),
     })
 }
 

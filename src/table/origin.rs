@@ -14,15 +14,21 @@ use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::balancing::{Balancing, OutlierDetection};
+use super::certificate::{Authorities, Certificate};
+use super::decide::Scheme;
+use super::host::HostName;
 use crate::object::ObjectKey;
 
-/// Names an origin: its Distribution and its `id` there.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// Names an origin: its Distribution, its `id` there, and how it is spoken to, since one that matches its viewers
+/// has a port for each.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OriginKey {
     /// The Distribution.
     pub distribution: ObjectKey,
     /// `origins[].id`.
     pub id: String,
+    /// Whether TLS is spoken.
+    pub scheme: Scheme,
 }
 
 /// What the data plane needs to know of an origin besides its endpoints.
@@ -56,7 +62,36 @@ pub struct Origin {
     pub outlier_detection: OutlierDetection,
     /// The requests and WebSockets that one endpoint may have at once, over all workers; no limit without it.
     pub max_connections_per_endpoint: Option<NonZeroU32>,
+    /// The TLS that is spoken; none in plaintext.
+    pub tls: Option<Arc<OriginTls>>,
 }
+
+/// The TLS that is spoken to an origin.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OriginTls {
+    /// The name that is asked for (SNI), and that a verified certificate must have; without one none is asked for.
+    pub server_name: Option<HostName>,
+    /// Whose certificate is good.
+    pub trust: Trust,
+    /// What is shown to the origin, where it asks.
+    pub client_certificate: Option<Arc<Certificate>>,
+}
+
+/// Which certificate of an origin is good.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// Any.
+    Anything,
+    /// One of these, whatever it says of itself.
+    Pinned(Vec<Digest>),
+    /// One that the public roots vouch for.
+    PublicRoots,
+    /// One that these authorities vouch for, and where there are pins, one of them.
+    Authorities(Arc<Authorities>, Vec<Digest>),
+}
+
+/// The SHA-256 of a certificate's DER.
+pub type Digest = [u8; 32];
 
 /// The HTTP that is spoken to an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

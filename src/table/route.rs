@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::decide::Scheme;
 use super::host::HostPattern;
 use super::origin::Origin;
 use super::path_pattern::PathPattern;
@@ -84,8 +85,37 @@ impl Route {
 pub enum RouteTarget {
     /// To an origin.
     Origin(Arc<Origin>),
+    /// To an origin that is spoken to as the viewer speaks to us. One of both ways may be broken.
+    MatchViewer {
+        /// For viewers without TLS.
+        http: Option<Arc<Origin>>,
+        /// For those with it.
+        https: Option<Arc<Origin>>,
+    },
     /// Nowhere, since what the behavior names is broken: 503 `no_endpoints`. The conditions say why.
     Broken,
+}
+
+impl RouteTarget {
+    /// Where the requests of viewers go that came with `scheme`.
+    pub fn of(&self, scheme: Scheme) -> Option<&Arc<Origin>> {
+        match (self, scheme) {
+            (Self::Origin(origin), _) => Some(origin),
+            (Self::MatchViewer { http, .. }, Scheme::Http) => http.as_ref(),
+            (Self::MatchViewer { https, .. }, Scheme::Https) => https.as_ref(),
+            (Self::Broken, _) => None,
+        }
+    }
+
+    /// All that requests may go to, each once.
+    pub fn origins(&self) -> impl Iterator<Item = &Arc<Origin>> {
+        let (first, second) = match self {
+            Self::Origin(origin) => (Some(origin), None),
+            Self::MatchViewer { http, https } => (http.as_ref(), https.as_ref()),
+            Self::Broken => (None, None),
+        };
+        first.into_iter().chain(second)
+    }
 }
 
 /// `viewerProtocolPolicy`; it holds for `ws` as for `http`.

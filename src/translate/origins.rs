@@ -15,6 +15,7 @@ use crate::api::{self, Behavior};
 use crate::conditions::facts::{Finding, OriginFact, OriginState};
 use crate::conditions::reasons::Reason;
 use crate::object::ObjectKey;
+use crate::table::decide::Scheme;
 use crate::table::origin::{Endpoint, HostHeader, HttpVersion, Origin, OriginKey};
 
 /// What came of one origin.
@@ -195,7 +196,11 @@ impl Pass<'_> {
         };
         let attempts = u8::try_from(origin.connection_attempts).ok().and_then(NonZeroU8::new);
         Ok(Origin {
-            key: OriginKey { distribution: self.inputs.key.clone(), id: origin.id.clone() },
+            key: OriginKey {
+                distribution: self.inputs.key.clone(),
+                id: origin.id.clone(),
+                scheme: Scheme::Http,
+            },
             path_prefix: origin.origin_path.clone().unwrap_or_default(),
             host_header,
             custom_headers: custom_headers(origin).ok_or_else(|| invalid("customHeaders"))?,
@@ -217,6 +222,7 @@ impl Pass<'_> {
                     Some(most.ok_or_else(|| invalid("maxConnectionsPerEndpoint"))?)
                 }
             },
+            tls: None,
         })
     }
 

@@ -103,7 +103,7 @@ fn routes(inputs: &Inputs, aliases: Vec<HostPattern>, ordered: Vec<Route>, defau
 }
 
 fn goes_to(route: &Route, key: &OriginKey) -> bool {
-    matches!(&route.target, RouteTarget::Origin(origin) if origin.key == *key)
+    route.target.origins().any(|origin| origin.key == *key)
 }
 
 /// Whom facts are about, before anything is found.

@@ -22,7 +22,7 @@ impl Token {
 
     pub(super) fn new(affinity: &Affinity, origin: &OriginKey, endpoint: SocketAddr) -> Self {
         let mut hash = Context::new(&SHA256);
-        let OriginKey { distribution, id } = origin;
+        let OriginKey { distribution, id, scheme: _ } = origin;
         for part in [&affinity.salt, &distribution.namespace, &distribution.name, id] {
             hash.update(part.as_bytes());
             hash.update(&[0]);

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::{Request, Response};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::body::Body;
+use super::connect::Destination;
 use super::failure::Failure;
 use super::http1::{self, OriginConnection};
 use super::http2::{self, Seat};
 use super::pool::Key;
-use super::{Incomings, Load, Loaded, Outgoing, Report, Retries, connect};
+use super::stream::OriginStream;
+use super::{Incomings, Load, Loaded, Outgoing, Report, Retries};
 use crate::dataplane::live::LiveOrigin;
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::websocket::side::Upgraded;
@@ -54,11 +55,15 @@ pub(super) async fn on_endpoint(
     retries: &Retries<'_>,
     report: &mut Report,
 ) -> Result<Incomings, Attempt> {
-    let key = Key { endpoint: loaded.endpoint() };
     let attempt = OnEndpoint { worker, origin, outgoing, retries };
-    let (response, carrier) = match version(&origin.origin, outgoing.load) {
-        HttpVersion::Http1 => attempt.over_http1(key, report).await?,
-        HttpVersion::Http2 => attempt.over_http2(key, report).await?,
+    let destination = Destination {
+        endpoint: loaded.endpoint(),
+        tls: origin.tls.clone(),
+        version: version(&origin.origin, outgoing.load),
+    };
+    let (response, carrier) = match destination.version {
+        HttpVersion::Http1 => attempt.over_http1(destination, report).await?,
+        HttpVersion::Http2 => attempt.over_http2(destination, report).await?,
     };
     Ok(Incomings { response, returning: Returning::new(worker, origin, carrier, loaded, outgoing) })
 }
@@ -73,7 +78,12 @@ struct OnEndpoint<'a> {
 }
 
 impl OnEndpoint<'_> {
-    async fn over_http1(self, key: Key, report: &mut Report) -> Result<(Response<Body>, Carrier), Attempt> {
+    async fn over_http1(
+        self,
+        to: Destination,
+        report: &mut Report,
+    ) -> Result<(Response<Body>, Carrier), Attempt> {
+        let key = Key::of(&to);
         let carried = |(response, connection): (Response<_>, _), key| {
             (response.map(Body::Http1), Carrier::Http1 { connection, key })
         };
@@ -87,7 +97,7 @@ impl OnEndpoint<'_> {
             }
         }
         let began = Instant::now();
-        let connected = connect::connect(key.endpoint, self.origin.origin.connection_timeout).await;
+        let connected = to.connect(self.origin.origin.connection_timeout).await;
         report.connect = Some(began.elapsed());
         let stream = connected.map_err(|failure| Attempt::NotConnected(failure.reason()))?;
         let connection =
@@ -106,31 +116,34 @@ impl OnEndpoint<'_> {
         Ok((response, connection))
     }
 
-    async fn over_http2(self, key: Key, report: &mut Report) -> Result<(Response<Body>, Carrier), Attempt> {
-        match self.join(&key, report).await {
+    async fn over_http2(
+        self,
+        to: Destination,
+        report: &mut Report,
+    ) -> Result<(Response<Body>, Carrier), Attempt> {
+        match self.join(&to, report).await {
             Ok(answer) => Ok(answer),
             // The connection was going away: the endpoint is not to blame, so another one goes there.
             Err(Joined::Failed(failure, age))
                 if (age == Age::Used || failure.nothing_was_sent()) && self.may_go_again(failure) =>
             {
-                self.join(&key, report).await.map_err(Attempt::from)
+                self.join(&to, report).await.map_err(Attempt::from)
             }
             Err(failed) => Err(failed.into()),
         }
     }
 
     /// One exchange on a shared connection, which is made where there is none with room.
-    async fn join(self, key: &Key, report: &mut Report) -> Result<(Response<Body>, Carrier), Joined> {
+    async fn join(self, to: &Destination, report: &mut Report) -> Result<(Response<Body>, Carrier), Joined> {
         let Self { worker, origin, outgoing, .. } = self;
         let limits = &worker.limits;
         let settings = &origin.origin;
         let (seat, opening) =
-            worker.pool.http2.join(key, limits.origin_streams, settings.keepalive_timeout, |lane| {
-                let (worker, endpoint) = (Rc::clone(worker), key.endpoint);
+            worker.pool.http2.join(&Key::of(to), limits.origin_streams, settings.keepalive_timeout, |lane| {
+                let (worker, to) = (Rc::clone(worker), to.clone());
                 let limit = settings.connection_timeout;
                 let open = async move {
-                    let stream =
-                        connect::connect(endpoint, limit).await.map_err(|failure| failure.reason())?;
+                    let stream = to.connect(limit).await.map_err(|failure| failure.reason())?;
                     http2::open(&worker, stream, lane).await
                 };
                 open.boxed_local()
@@ -239,7 +252,7 @@ impl Returning {
 
     /// Takes the connection apart after a 101, for a tunnel that counts on the endpoint until its guard is
     /// dropped.
-    pub(crate) async fn into_tunnel(self) -> Option<(Upgraded<TcpStream>, Loaded)> {
+    pub(crate) async fn into_tunnel(self) -> Option<(Upgraded<OriginStream>, Loaded)> {
         match self.carrier {
             Carrier::Http1 { connection, .. } => Some((connection.into_upgraded().await?, self.loaded)),
             Carrier::Http2 { .. } => None,

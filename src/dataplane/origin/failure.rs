@@ -1,6 +1,8 @@
 //! Why an attempt gave no answer, and what that says about sending the request again.
 
+use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -52,6 +54,14 @@ impl Failure {
 /// The viewer's part in a failure: it comes first, since what broke the connection was that its body did not come.
 pub(super) fn of_viewer(body: &ViewerBody) -> Option<Reason> {
     body.failure().map(BodyFailure::reason)
+}
+
+/// Whether TLS was ended by one of both sides for a reason of its own: rustls says so through an I/O error.
+pub(super) fn is_of_tls(error: &(dyn Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes
+        .filter_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref())
+        .any(|inner| inner.is::<rustls::Error>())
 }
 
 /// Waits for an answer, at most `limit` from the end of the request; while it is the viewer that everybody waits

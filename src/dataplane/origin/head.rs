@@ -14,6 +14,7 @@ use crate::dataplane::viewer::address::Sender;
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::viewer::forwarded;
 use crate::dataplane::viewer::headers::{self, Trailers};
+use crate::table::decide::Scheme;
 use crate::table::host::Authority;
 use crate::table::origin::{HostHeader, HttpVersion, Origin};
 use crate::table::reason::Reason;
@@ -68,7 +69,7 @@ pub(crate) fn compose(mut head: Parts, facts: Facts<'_>) -> Result<Composed, Rea
         HttpVersion::Http2 => {
             facts.body.let_trailers(te);
             head.version = Version::HTTP_2;
-            head.uri = absolute(fields.remove(HOST), target)?;
+            head.uri = absolute(facts.origin.key.scheme, fields.remove(HOST), target)?;
         }
     }
     head.extensions.clear();
@@ -120,11 +121,14 @@ fn path_and_query(prefix: &str, target: &Target) -> Result<PathAndQuery, Reason>
 
 /// The target with what HTTP/2 says beside it: the scheme, and the authority in place of the Host (RFC 9113
 /// section 8.3.1).
-fn absolute(host: Option<HeaderValue>, target: PathAndQuery) -> Result<Uri, Reason> {
+fn absolute(scheme: Scheme, host: Option<HeaderValue>, target: PathAndQuery) -> Result<Uri, Reason> {
     let authority =
         host.and_then(|host| uri::Authority::try_from(host.as_bytes()).ok()).ok_or(Reason::BadHost)?;
     let mut parts = uri::Parts::default();
-    parts.scheme = Some(uri::Scheme::HTTP);
+    parts.scheme = Some(match scheme {
+        Scheme::Http => uri::Scheme::HTTP,
+        Scheme::Https => uri::Scheme::HTTPS,
+    });
     parts.authority = Some(authority);
     parts.path_and_query = Some(target);
     Uri::from_parts(parts).map_err(|_| Reason::BadPath)

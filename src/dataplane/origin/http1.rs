@@ -15,17 +15,17 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper::ext::on_informational;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 
-use super::failure::{Failure, Reach, of_viewer, within};
+use super::failure::{Failure, Reach, is_of_tls, of_viewer, within};
+use super::stream::OriginStream;
 use crate::dataplane::guarded_io::{Guarded, Meter};
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::websocket::side::Upgraded;
 use crate::dataplane::worker::Worker;
 use crate::table::reason::Reason;
 
-type Stream = TokioIo<Guarded<TcpStream>>;
+type Stream = TokioIo<Guarded<OriginStream>>;
 
 /// A connection that carries one exchange at a time.
 #[derive(Debug)]
@@ -34,11 +34,14 @@ pub(crate) struct OriginConnection {
     meter: Rc<Meter>,
     interim: Arc<Interim>,
     /// Gets the stream when the connection's task ends.
-    stream: oneshot::Receiver<Upgraded<TcpStream>>,
+    stream: oneshot::Receiver<Upgraded<OriginStream>>,
 }
 
 /// Speaks HTTP/1.1 on a fresh stream; a task of the worker drives it from now on.
-pub(crate) async fn open(worker: &Rc<Worker>, stream: TcpStream) -> Result<OriginConnection, hyper::Error> {
+pub(crate) async fn open(
+    worker: &Rc<Worker>,
+    stream: OriginStream,
+) -> Result<OriginConnection, hyper::Error> {
     let guarded = Guarded::new(stream);
     let meter = guarded.meter();
     let limits = &worker.limits;
@@ -58,7 +61,7 @@ pub(crate) async fn open(worker: &Rc<Worker>, stream: TcpStream) -> Result<Origi
 /// Drives a connection to its end, which is the end of HTTP after a 101, and hands the stream on.
 async fn drive(
     mut connection: Connection<Stream, ViewerBody>,
-    mut end: oneshot::Sender<Upgraded<TcpStream>>,
+    mut end: oneshot::Sender<Upgraded<OriginStream>>,
 ) {
     let ended = poll_fn(|cx| match end.poll_closed(cx) {
         // Its exchange let it go. hyper would go on with the request body, and wait for a viewer that has its
@@ -125,7 +128,7 @@ impl OriginConnection {
     }
 
     /// The stream and what came behind the 101; none where the connection broke right after it.
-    pub(crate) async fn into_upgraded(self) -> Option<Upgraded<TcpStream>> {
+    pub(crate) async fn into_upgraded(self) -> Option<Upgraded<OriginStream>> {
         self.stream.await.ok()
     }
 }
@@ -157,7 +160,12 @@ impl Interim {
 
 /// What the end of a connection means for the exchange on it.
 fn judge(error: &hyper::Error, body: &ViewerBody) -> Reason {
-    let of_origin = if error.is_parse() { Reason::OriginProtocol } else { Reason::OriginReset };
+    let of_origin = match error {
+        error if error.is_parse() => Reason::OriginProtocol,
+        // It may refuse our certificate after the handshake is over for us (RFC 8446 section 4.4.2.4).
+        error if is_of_tls(error) => Reason::OriginTls,
+        _ => Reason::OriginReset,
+    };
     of_viewer(body).unwrap_or(of_origin)
 }
 

@@ -19,6 +19,8 @@ mod http2;
 mod outlier;
 mod pool;
 mod retry;
+mod stream;
+pub(crate) mod tls;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -46,6 +48,7 @@ pub(crate) use endpoint::{Load, Loaded, OriginCell};
 use outlier::Trial;
 pub(crate) use pool::Pool;
 pub(crate) use retry::Budgets;
+pub(crate) use stream::OriginStream;
 
 /// What goes to an origin.
 #[derive(Debug)]
@@ -250,7 +253,11 @@ pub(crate) fn origin_for_test(name: &str) -> crate::table::origin::Origin {
     use crate::table::origin::{HostHeader, Origin, OriginKey};
 
     Origin {
-        key: OriginKey { distribution: ObjectKey::new("test", name), id: "web".to_owned() },
+        key: OriginKey {
+            distribution: ObjectKey::new("test", name),
+            id: "web".to_owned(),
+            scheme: Scheme::Http,
+        },
         path_prefix: String::new(),
         host_header: HostHeader::Viewer,
         custom_headers: Vec::new(),
@@ -263,6 +270,7 @@ pub(crate) fn origin_for_test(name: &str) -> crate::table::origin::Origin {
         balancing: Default::default(),
         outlier_detection: Default::default(),
         max_connections_per_endpoint: None,
+        tls: None,
         http_version: crate::table::origin::HttpVersion::Http1,
     }
 }

@@ -10,13 +10,25 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::connect::Destination;
 use super::http1::OriginConnection;
 use super::http2::Lanes;
+use crate::table::origin::HttpVersion;
 
-/// What a connection is good for: exchanges with the same endpoint.
+/// What a connection is good for: exchanges with the same endpoint, over the same HTTP and with the same TLS.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
-    pub(crate) endpoint: SocketAddr,
+    endpoint: SocketAddr,
+    version: HttpVersion,
+    /// The client whose settings the handshake was made with.
+    tls: Option<u64>,
+}
+
+impl Key {
+    pub(crate) fn of(destination: &Destination) -> Self {
+        let Destination { endpoint, tls, version } = destination;
+        Self { endpoint: *endpoint, version: *version, tls: tls.as_ref().map(|client| client.id) }
+    }
 }
 
 /// The connections of one worker.

@@ -44,18 +44,27 @@ impl Side for TcpStream {
     }
 }
 
-impl<S: Side> Side for tokio_rustls::server::TlsStream<S> {
-    fn reset_when_dropped(&self) {
-        self.get_ref().0.reset_when_dropped();
-    }
+/// Both ends of TLS are the same to a tunnel.
+macro_rules! side_over_tls {
+    ($stream:ty) => {
+        impl<S: Side> Side for $stream {
+            fn reset_when_dropped(&self) {
+                self.get_ref().0.reset_when_dropped();
+            }
 
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (socket, session) = self.get_mut();
-        let holds = session.process_new_packets().map_or(true, |state| state.plaintext_bytes_to_read() > 0);
-        if holds { Poll::Ready(()) } else { socket.poll_readable(cx) }
-    }
+            fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+                let (socket, session) = self.get_mut();
+                let holds =
+                    session.process_new_packets().map_or(true, |state| state.plaintext_bytes_to_read() > 0);
+                if holds { Poll::Ready(()) } else { socket.poll_readable(cx) }
+            }
 
-    fn taken(&self) -> u64 {
-        self.get_ref().0.taken()
-    }
+            fn taken(&self) -> u64 {
+                self.get_ref().0.taken()
+            }
+        }
+    };
 }
+
+side_over_tls!(tokio_rustls::server::TlsStream<S>);
+side_over_tls!(tokio_rustls::client::TlsStream<S>);

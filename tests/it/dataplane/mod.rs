@@ -9,6 +9,7 @@ mod hostile_http1;
 mod http1;
 mod http2;
 mod http2_origins;
+mod origin_tls;
 mod overload;
 mod policies;
 mod proxy_protocol;

@@ -16,8 +16,11 @@ use tidegate::object::ObjectKey;
 use tidegate::overload;
 use tidegate::table::balancing::{Balancing, OutlierDetection};
 use tidegate::table::certificate::Certificates;
+use tidegate::table::decide::Scheme;
 use tidegate::table::host::HostPattern;
-use tidegate::table::origin::{Endpoint, Endpoints, HostHeader, HttpVersion, Origin, OriginKey, Zone};
+use tidegate::table::origin::{
+    Endpoint, Endpoints, HostHeader, HttpVersion, Origin, OriginKey, OriginTls, Zone,
+};
 use tidegate::table::path_pattern::PathPattern;
 use tidegate::table::route::{
     AllowedMethods, Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy,
@@ -303,6 +306,7 @@ pub(crate) struct Site {
     pub(crate) default: RouteShape,
     pub(crate) ordered: Vec<(&'static str, RouteShape)>,
     pub(crate) origin: fn(&mut Origin),
+    pub(crate) tls: Option<OriginTls>,
     pub(crate) root: Option<&'static str>,
 }
 
@@ -317,7 +321,15 @@ impl Site {
     pub(crate) fn new(name: &'static str, endpoints: &[SocketAddr]) -> Self {
         let default =
             RouteShape { viewers: ViewerProtocolPolicy::AllowAll, handshakes: Handshakes::Accepted };
-        Self { name, endpoints: endpoints.to_vec(), default, ordered: Vec::new(), origin: |_| {}, root: None }
+        Self {
+            name,
+            endpoints: endpoints.to_vec(),
+            default,
+            ordered: Vec::new(),
+            origin: |_| {},
+            tls: None,
+            root: None,
+        }
     }
 
     fn key(&self) -> ObjectKey {
@@ -330,7 +342,8 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
     let mut routes = BTreeMap::new();
     let mut endpoints = BTreeMap::new();
     for site in sites {
-        let origin_key = OriginKey { distribution: site.key(), id: "web".to_owned() };
+        let scheme = if site.tls.is_some() { Scheme::Https } else { Scheme::Http };
+        let origin_key = OriginKey { distribution: site.key(), id: "web".to_owned(), scheme };
         let listed = site.endpoints.iter().map(|address| Endpoint { address: *address, zone: Zone::Any });
         endpoints.insert(origin_key.clone(), listed.collect());
         let mut origin = Origin {
@@ -348,6 +361,7 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
             balancing: Balancing::default(),
             outlier_detection: OutlierDetection::default(),
             max_connections_per_endpoint: None,
+            tls: site.tls.clone().map(Arc::new),
         };
         (site.origin)(&mut origin);
         let origin = Arc::new(origin);

@@ -7,13 +7,13 @@ use std::rc::Rc;
 use bytes::Bytes;
 use h2::client::Builder;
 use h2::{Ping, PingPong};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::Connection;
 use super::lanes::Lane;
 use crate::dataplane::guarded_io::{Guarded, Meter};
 use crate::dataplane::limits::Limits;
+use crate::dataplane::origin::stream::OriginStream;
 use crate::dataplane::worker::Worker;
 use crate::table::reason::Reason;
 
@@ -21,7 +21,7 @@ use crate::table::reason::Reason;
 /// exchanges have room and when there is none any more.
 pub(crate) async fn open(
     worker: &Rc<Worker>,
-    stream: TcpStream,
+    stream: OriginStream,
     lane: Rc<Lane>,
 ) -> Result<Connection, Reason> {
     let limits = worker.limits.clone();
@@ -56,7 +56,7 @@ fn builder(limits: &Limits) -> Builder {
 const MOST: u32 = (1 << 31) - 1;
 
 async fn drive(
-    mut connection: h2::client::Connection<Guarded<TcpStream>, Bytes>,
+    mut connection: h2::client::Connection<Guarded<OriginStream>, Bytes>,
     meter: Rc<Meter>,
     lane: Rc<Lane>,
     limits: Limits,

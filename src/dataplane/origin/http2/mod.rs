@@ -9,6 +9,7 @@ mod lanes;
 mod stream;
 
 use std::future::poll_fn;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,6 +100,11 @@ fn judge(error: &h2::Error, body: &ViewerBody) -> Failure {
         error.is_remote() && (error.is_go_away() || error.reason() == Some(Code::REFUSED_STREAM));
     if unprocessed {
         return of_stream(Reason::OriginReset, Reach::Untouched);
+    }
+    // The other side may refuse our certificate after the handshake is over for us; rustls calls what it says
+    // then invalid data.
+    if error.get_io().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+        return of_stream(Reason::OriginTls, Reach::Sent);
     }
     match (error.is_library(), error.is_reset()) {
         // What we end ourselves broke the rules.
