@@ -9,11 +9,11 @@ use tokio::time::sleep;
 use crate::certificate::Certificate;
 use crate::machine::Cores;
 use crate::options::Options;
-use crate::origin::Origin;
+use crate::origin::{HUGE, Origin};
 use crate::proxy::{Program, Proxy};
 use crate::rows::{Load, Measure, Row, Transport};
 use crate::viewers::passing::{self, Errand, Passing};
-use crate::viewers::{h2load, idle};
+use crate::viewers::{h2load, idle, request};
 
 /// From the start of a load to the moment when it is as it will be.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -23,6 +23,8 @@ const TAIL: Duration = Duration::from_millis(300);
 const IDLE: usize = 1000;
 /// How long they idle before; a proxy may tidy up behind a request.
 const SETTLE: Duration = Duration::from_secs(3);
+/// How long closed connections may take to give their memory back.
+const KEPT: Duration = Duration::from_secs(60);
 
 /// Everything that a measurement needs.
 #[derive(Debug)]
@@ -45,6 +47,12 @@ pub(crate) struct Sample {
     /// Which part of its core the proxy used; from about 0.9 on the rate is the most that it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) busy: Option<f64>,
+}
+
+impl Sample {
+    fn memory(value: f64) -> Self {
+        Self { value, rate: None, busy: None }
+    }
 }
 
 impl Bench<'_> {
@@ -78,6 +86,8 @@ impl Bench<'_> {
                 self.passing(proxy, Errand::Handshake(self.certificate.client(b"http/1.1")?)).await
             }
             Measure::Idle(transport) => self.idle(proxy, transport).await,
+            Measure::Kept(connections) => self.kept(proxy, connections).await,
+            Measure::SlowReaders(viewers) => slow_readers(proxy, viewers).await,
         }
     }
 
@@ -106,8 +116,24 @@ impl Bench<'_> {
         let _open = idle::open(proxy, transport, &self.certificate, IDLE).await?;
         sleep(SETTLE).await;
         let more = proxy.memory_kib()?.saturating_sub(before);
-        Ok(Sample { value: more as f64 / IDLE as f64, rate: None, busy: None })
+        Ok(Sample::memory(more as f64 / IDLE as f64))
     }
+
+    async fn kept(&self, proxy: &Proxy, connections: usize) -> anyhow::Result<Sample> {
+        let before = proxy.memory_kib()?;
+        drop(idle::open(proxy, Transport::Http1, &self.certificate, connections).await?);
+        sleep(KEPT).await;
+        Ok(Sample::memory(proxy.memory_kib()?.saturating_sub(before) as f64 / 1024.0))
+    }
+}
+
+async fn slow_readers(proxy: &Proxy, viewers: usize) -> anyhow::Result<Sample> {
+    let mut open = Vec::with_capacity(viewers);
+    for _ in 0..viewers {
+        open.push(request::unread(proxy.http, HUGE).await?);
+    }
+    sleep(SETTLE).await;
+    Ok(Sample::memory(proxy.memory_kib()? as f64 / 1024.0))
 }
 
 /// CPU time of the proxy for each of what `count` counts, while `window` passes.

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use crate::rows::{ROWS, Row};
+use crate::rows::{Length, ROWS, Row};
 
 /// Measures Tidegate beside nginx and HAProxy
 #[derive(Debug, clap::Parser)]
 #[command(name = "bench")]
 pub(crate) struct Options {
-    /// Only the rows whose names begin so; without it all, which also keeps the result in benches/RESULTS.md
+    /// Only these rows, or those whose names begin so; without it all short ones, which also keeps the result in
+    /// benches/RESULTS.md
     #[arg(long = "rows", value_name = "NAME,...", value_delimiter = ',')]
     names: Vec<String>,
 
@@ -43,16 +44,22 @@ pub(crate) struct Options {
 impl Options {
     /// The rows that were chosen.
     pub(crate) fn rows(&self) -> anyhow::Result<Vec<&'static Row>> {
+        if self.names.is_empty() {
+            return Ok(ROWS.iter().filter(|row| row.length == Length::Short).collect());
+        }
+        let mut rows = Vec::new();
         for name in &self.names {
-            if !ROWS.iter().any(|row| row.name.starts_with(name.as_str())) {
+            let called = |row: &&Row| row.name == name;
+            let begin_so = |row: &&Row| row.name.starts_with(name.as_str());
+            let exact = ROWS.iter().any(|row| called(&row));
+            let before = rows.len();
+            rows.extend(ROWS.iter().filter(|row| if exact { called(row) } else { begin_so(row) }));
+            if rows.len() == before {
                 let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
                 bail!("no row is called {name}; there are {}", names.join(", "));
             }
         }
-        let chosen = |row: &&Row| {
-            self.names.is_empty() || self.names.iter().any(|name| row.name.starts_with(name.as_str()))
-        };
-        Ok(ROWS.iter().filter(chosen).collect())
+        Ok(rows)
     }
 
     /// Whether the result stands for the project and not for an experiment.

@@ -11,10 +11,20 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) const SMALL: &str = "/small";
 /// The path of an answer of 64 KiB.
 pub(crate) const LARGE: &str = "/large";
+/// The path of an answer of 8 MiB.
+pub(crate) const HUGE: &str = "/huge";
 /// The last bytes of the small answer's body.
 pub(crate) const END: &[u8] = b"a small answer that ends here\n";
 
 const LARGE_BYTES: usize = 64 * 1024;
+const HUGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// The answers, made once.
+struct Answers {
+    small: Vec<u8>,
+    large: Vec<u8>,
+    huge: Vec<u8>,
+}
 
 /// A running origin, on a thread of its own until the program ends.
 #[derive(Debug)]
@@ -41,15 +51,30 @@ impl Origin {
     }
 }
 
+impl Answers {
+    fn to(&self, request: &[u8]) -> &[u8] {
+        let target = request.strip_prefix(b"GET ").unwrap_or_default();
+        match () {
+            () if target.starts_with(LARGE.as_bytes()) => &self.large,
+            () if target.starts_with(HUGE.as_bytes()) => &self.huge,
+            () => &self.small,
+        }
+    }
+}
+
 async fn accept(listener: std::net::TcpListener, answered: Arc<AtomicU64>) -> std::io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let (small, large) = (Arc::new(answer(END)), Arc::new(answer(&[b'x'; LARGE_BYTES])));
+    let answers = Arc::new(Answers {
+        small: answer(END),
+        large: answer(&[b'x'; LARGE_BYTES]),
+        huge: answer(&vec![b'x'; HUGE_BYTES]),
+    });
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let (small, large, answered) = (Arc::clone(&small), Arc::clone(&large), Arc::clone(&answered));
+        let (answers, answered) = (Arc::clone(&answers), Arc::clone(&answered));
         // A proxy that goes away ends its connection's task and nothing else.
-        tokio::spawn(async move { drop(serve(stream, &small, &large, &answered).await) });
+        tokio::spawn(async move { drop(serve(stream, &answers, &answered).await) });
     }
 }
 
@@ -62,12 +87,7 @@ fn answer(body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    small: &[u8],
-    large: &[u8],
-    answered: &AtomicU64,
-) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream, answers: &Answers, answered: &AtomicU64) -> std::io::Result<()> {
     let mut buffer = Vec::with_capacity(8 * 1024);
     loop {
         if stream.read_buf(&mut buffer).await? == 0 {
@@ -75,8 +95,7 @@ async fn serve(
         }
         // No proxy pipelines, and no request here has a body: what ends in an empty line is one request.
         if buffer.ends_with(b"\r\n\r\n") {
-            let is_large = buffer.starts_with(b"GET /large ");
-            stream.write_all(if is_large { large } else { small }).await?;
+            stream.write_all(answers.to(&buffer)).await?;
             answered.fetch_add(1, Ordering::Relaxed);
             buffer.clear();
         }

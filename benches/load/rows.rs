@@ -11,6 +11,16 @@ pub(crate) struct Row {
     pub(crate) title: &'static str,
     pub(crate) measure: Measure,
     pub(crate) access_log: AccessLog,
+    pub(crate) length: Length,
+}
+
+/// When a row is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// Always.
+    Short,
+    /// Where it is asked for by name: each proxy takes a minute a round.
+    Long,
 }
 
 /// What a row tells.
@@ -20,6 +30,10 @@ pub(crate) enum Measure {
     Cpu(Load),
     /// Memory of the proxy for one connection that has carried a request and idles.
     Idle(Transport),
+    /// Memory that is still there a minute after so many connections have closed.
+    Kept(usize),
+    /// Memory of the proxy while so many viewers do not read an answer of 8 MiB.
+    SlowReaders(usize),
 }
 
 /// What keeps a proxy busy, with the unit that is counted.
@@ -68,14 +82,24 @@ pub(crate) const ROWS: &[Row] = &[
     idle("idle-http1", "idle keep-alive connection", Transport::Http1),
     idle("idle-http1-tls", "the same over TLS", Transport::Http1Tls),
     idle("idle-http2-tls", "idle HTTP/2 connection over TLS", Transport::Http2Tls),
+    long("kept", "kept of 10,000 closed connections", Measure::Kept(10_000)),
+    long("slow-readers", "2,000 viewers that read nothing of 8 MiB", Measure::SlowReaders(2_000)),
 ];
 
 const fn cpu(name: &'static str, title: &'static str, load: Load) -> Row {
-    Row { name, title, measure: Measure::Cpu(load), access_log: AccessLog::Off }
+    row(name, title, Measure::Cpu(load))
 }
 
 const fn idle(name: &'static str, title: &'static str, transport: Transport) -> Row {
-    Row { name, title, measure: Measure::Idle(transport), access_log: AccessLog::Off }
+    row(name, title, Measure::Idle(transport))
+}
+
+const fn long(name: &'static str, title: &'static str, measure: Measure) -> Row {
+    Row { length: Length::Long, ..row(name, title, measure) }
+}
+
+const fn row(name: &'static str, title: &'static str, measure: Measure) -> Row {
+    Row { name, title, measure, access_log: AccessLog::Off, length: Length::Short }
 }
 
 impl Measure {
@@ -84,6 +108,7 @@ impl Measure {
         match self {
             Self::Cpu(_) => "CPU µs",
             Self::Idle(_) => "KiB",
+            Self::Kept(_) | Self::SlowReaders(_) => "MiB",
         }
     }
 }

@@ -16,10 +16,20 @@ pub(crate) async fn on_new_connection(proxy: SocketAddr) -> anyhow::Result<TcpSt
     Ok(stream)
 }
 
+/// Connects, sends a request for a large answer, and leaves it unread.
+pub(crate) async fn unread(proxy: SocketAddr, path: &str) -> anyhow::Result<TcpStream> {
+    let mut stream = TcpStream::connect(proxy).await?;
+    stream.write_all(text(path).as_bytes()).await?;
+    Ok(stream)
+}
+
+fn text(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: {HOST}\r\nuser-agent: bench\r\naccept: */*\r\n\r\n")
+}
+
 /// Has one request answered on an open stream.
 pub(crate) async fn on<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> anyhow::Result<()> {
-    let request = format!("GET {SMALL} HTTP/1.1\r\nhost: {HOST}\r\nuser-agent: bench\r\naccept: */*\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
+    stream.write_all(text(SMALL).as_bytes()).await?;
     let mut answer = Vec::with_capacity(1024);
     while !answer.ends_with(END) {
         let begins = b"HTTP/1.1 200 ";
