@@ -146,9 +146,6 @@ fn objects(judgements: &Judgements) -> Objects {
             objects.certificates.insert(certificate.secret.clone(), certificate.not_after.as_second() as f64);
         }
     }
-    for (origin, endpoints) in &found.table.endpoints.0 {
-        objects.endpoints.push((origin.distribution.clone(), origin.id.clone(), endpoints.len()));
-    }
     let undecodable = found.snapshot.problems.undecodable.keys();
     let kept = undecodable.filter(|(kind, key)| is_in_snapshot(&found.snapshot, *kind, key));
     objects.kept_last_good = kept.map(|(kind, key)| (key.clone(), kind.as_str())).collect();

@@ -4,7 +4,7 @@
 //! certificates. What did not change is taken from the table before by pointer, so one change among 5,000
 //! Distributions costs 5,000 comparisons of pointers. Linking runs on the publisher's thread, never on a worker.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
@@ -18,7 +18,7 @@ use crate::table::RoutingTable;
 use crate::table::decide::Scheme;
 use crate::table::origin::{Endpoint, Origin, OriginKey};
 use crate::table::route::{Route, Routes, ServingState};
-use crate::telemetry::metrics::{DistributionMetrics, Metrics, OriginMetrics};
+use crate::telemetry::metrics::{DistributionMetrics, Metrics, OriginEndpoints, OriginMetrics};
 
 /// A table with what requests and handshakes need beside it.
 #[derive(Debug, Default)]
@@ -39,6 +39,11 @@ impl LiveTable {
     /// The Distribution at a position of [`crate::table::decide::Match::host_position`].
     pub(crate) fn distribution(&self, host_position: usize) -> Option<&Arc<LiveDistribution>> {
         self.distributions.get(host_position)
+    }
+
+    /// How many endpoints each origin has, and how many of them are left out.
+    pub(crate) fn endpoints_by_origin(&self) -> Vec<OriginEndpoints> {
+        self.distributions.iter().flat_map(|live| live.endpoints_by_origin()).collect()
     }
 }
 
@@ -79,6 +84,27 @@ impl LiveDistribution {
             Scheme::Http => target.http.as_ref(),
             Scheme::Https => target.https.as_ref(),
         }
+    }
+
+    fn endpoints_by_origin(&self) -> Vec<OriginEndpoints> {
+        let targets = self.origins.iter().flat_map(|target| target.http.iter().chain(&target.https));
+        // Several routes may go to one origin, and one that matches its viewers has endpoints for both schemes.
+        let linked: BTreeMap<_, _> = targets.map(|origin| (&origin.origin.key, &origin.candidates)).collect();
+        let mut told: Vec<OriginEndpoints> = Vec::new();
+        for (key, candidates) in linked {
+            let (all, ejected) = (candidates.cells().len(), candidates.ejected());
+            let serving = all - ejected;
+            match told.last_mut().filter(|last| last.origin == key.id) {
+                Some(last) => (last.serving, last.ejected) = (last.serving + serving, last.ejected + ejected),
+                None => told.push(OriginEndpoints {
+                    distribution: key.distribution.clone(),
+                    origin: key.id.clone(),
+                    serving,
+                    ejected,
+                }),
+            }
+        }
+        told
     }
 
     /// What logs call the route at that position: its pattern.

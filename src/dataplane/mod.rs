@@ -157,6 +157,8 @@ fn prepare(
     let Entrance { max_connections, max_connections_per_ip, .. } = config.entrance;
     metrics.connections_max(max_connections.get());
     let places = Places::new(max_connections, max_connections_per_ip);
+    let told = Arc::clone(&tables);
+    metrics.endpoints(move || told.load().endpoints_by_origin());
     let (mut seeds, mut mailboxes) = (Vec::new(), Vec::new());
     for (place, listeners) in of_workers.into_iter().enumerate() {
         let (mailbox, letters) = mailbox::open(config.limits.mailbox);

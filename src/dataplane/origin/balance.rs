@@ -98,6 +98,11 @@ impl Candidates {
         &self.cells
     }
 
+    /// How many are left out for a while.
+    pub(crate) fn ejected(&self) -> usize {
+        outlier::ejected(&self.cells)
+    }
+
     /// What all workers know together of the origin.
     pub(crate) fn shared(&self) -> &OriginCell {
         &self.shared
@@ -162,7 +167,7 @@ impl Candidates {
         }
         match (&self.origin.balancing.algorithm, wish.hash, load) {
             (Algorithm::Hash(_), Some(key), _) => self.by_hash(key, range, load, is_eligible),
-            (Algorithm::RoundRobin, ..) => self.in_turn(range, is_eligible),
+            (Algorithm::RoundRobin, ..) => self.in_turn(range, excluded, is_eligible),
             (_, _, Load::Exchange) => self.better_of_two(range, is_eligible, now),
             (_, _, Load::Tunnel) => self.least(range, is_eligible),
         }
@@ -198,10 +203,17 @@ impl Candidates {
     }
 
     /// One after the other of those that may be chosen, so that the share of one that may not goes to all others.
-    fn in_turn(&self, range: Range<usize>, is_eligible: impl Fn(usize) -> bool) -> Option<usize> {
+    fn in_turn(
+        &self,
+        range: Range<usize>,
+        excluded: &[usize],
+        is_eligible: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         let eligible = || range.clone().filter(|position| is_eligible(*position));
         match eligible().count() {
             0 => None,
+            // Another attempt takes nobody's turn, or each request would meet the same endpoint first.
+            count if excluded.is_empty() => eligible().nth(self.shared.take_turn() % count),
             count => eligible().nth(self.shared.next_turn() % count),
         }
     }

@@ -61,8 +61,13 @@ impl OriginCell {
     }
 
     /// A number that is one more each time, and begins anew when it overflows.
-    pub(super) fn next_turn(&self) -> usize {
+    pub(super) fn take_turn(&self) -> usize {
         self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The number that will be taken next.
+    pub(super) fn next_turn(&self) -> usize {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Whoever holds it is the only one who decides about ejections of this origin.

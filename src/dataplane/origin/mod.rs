@@ -118,6 +118,9 @@ async fn attempts(
     loop {
         let choice = candidates.pick(wish, outgoing.load, &mut excluded, now);
         let Choice { position, loaded, trial } = choice.map_err(|none| last.unwrap_or(none))?;
+        if let Some(last) = last.filter(|_| !retries.allow_another(now)) {
+            return Err(last);
+        }
         report.attempts += 1;
         report.endpoint = Some(loaded.endpoint());
         report.connect = None;
@@ -137,7 +140,7 @@ async fn attempts(
         now = Instant::now();
         judge_failure(origin, trial, reason, now);
         let is_last = report.attempts >= attempts || !outgoing.body.is_replayable();
-        if matches!(failed, Attempt::Failed(_)) || is_last || !retries.allow_another(now) {
+        if matches!(failed, Attempt::Failed(_)) || is_last {
             return Err(reason);
         }
         last = Some(reason);

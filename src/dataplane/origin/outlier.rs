@@ -169,7 +169,8 @@ pub(super) fn keep_share(rules: &OutlierDetection, all: &[Arc<EndpointCell>], no
     }
 }
 
-fn ejected(all: &[Arc<EndpointCell>]) -> usize {
+/// How many of them are ejected.
+pub(super) fn ejected(all: &[Arc<EndpointCell>]) -> usize {
     all.iter().filter(|cell| cell.health.is_ejected()).count()
 }
 

@@ -7,6 +7,7 @@
 mod cells;
 mod config;
 mod drain;
+mod endpoints;
 mod exposition;
 mod objects;
 mod process;
@@ -28,6 +29,7 @@ use prometheus_client::registry::Registry;
 pub use cells::{Entered, Gauge};
 pub use config::ConfigMetrics;
 pub use drain::Remaining;
+pub use endpoints::OriginEndpoints;
 pub use objects::Objects;
 pub use traffic::{Direction, DistributionMetrics, OriginMetrics, TunnelMetrics};
 pub use workers::{Counted, Present, WorkerMetrics};
@@ -49,6 +51,7 @@ struct Inner {
     traffic: Arc<traffic::Traffic>,
     config: ConfigMetrics,
     objects: Arc<objects::PresentObjects>,
+    endpoints: Arc<endpoints::PresentEndpoints>,
     workers: Arc<workers::Workers>,
     drain: Arc<drain::DrainMetrics>,
     connections: Family<Labels<2>, Gauge>,
@@ -112,6 +115,8 @@ impl Metrics {
         ours.register_collector(Box::new(config.clone()));
         let objects = Arc::<objects::PresentObjects>::default();
         ours.register_collector(Box::new(Arc::clone(&objects)));
+        let endpoints = Arc::<endpoints::PresentEndpoints>::default();
+        ours.register_collector(Box::new(Arc::clone(&endpoints)));
         let workers = Arc::<workers::Workers>::default();
         ours.register_collector(Box::new(Arc::clone(&workers)));
         let connections = family(ours, "connections", "Viewer connections that are open");
@@ -138,6 +143,7 @@ impl Metrics {
             traffic,
             config,
             objects,
+            endpoints,
             workers,
             drain,
             connections,
@@ -182,6 +188,11 @@ impl Metrics {
     /// Has `look` asked at each scrape what is to be told about objects.
     pub fn objects(&self, look: impl Fn() -> Objects + Send + Sync + 'static) {
         self.0.objects.ask(look);
+    }
+
+    /// Has `look` asked at each scrape what is to be told about endpoints.
+    pub fn endpoints(&self, look: impl Fn() -> Vec<OriginEndpoints> + Send + Sync + 'static) {
+        self.0.endpoints.ask(look);
     }
 
     /// Counts the viewer connections of a listener (`http`, `https`) and protocol (`h1`, `h2`).

@@ -23,8 +23,6 @@ pub struct Objects {
     pub conditions: Vec<(ObjectKey, String, String)>,
     /// The Secret of each certificate in use, and the end of its validity in seconds since 1970.
     pub certificates: BTreeMap<ObjectKey, f64>,
-    /// Distribution, origin and the number of its endpoints that serve.
-    pub endpoints: Vec<(ObjectKey, String, usize)>,
     /// Objects whose newest version does not decode, by kind; the last good one is served.
     pub kept_last_good: Vec<(ObjectKey, &'static str)>,
 }
@@ -62,12 +60,6 @@ impl Collector for PresentObjects {
         for (secret, not_after) in &objects.certificates {
             let labels = Labels(vec![("namespace", &secret.namespace), ("secret", &secret.name)]);
             family.gauge(&labels, *not_after)?;
-        }
-        let mut family =
-            Family::begin(&mut encoder, "endpoints", "Endpoints of each origin", MetricType::Gauge)?;
-        for (key, origin, count) in &objects.endpoints {
-            let labels = Labels::of(Some(key)).with("origin", origin).with("state", "serving");
-            family.gauge(&labels, *count as f64)?;
         }
         let help = "Objects whose newest version does not decode, so that an older one is served";
         let mut family = Family::begin(&mut encoder, "kept_last_good", help, MetricType::Gauge)?;

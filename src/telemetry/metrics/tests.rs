@@ -85,9 +85,10 @@ fn count_everything(metrics: &Metrics) -> (TunnelMetrics, Entered, Counted) {
         states: vec![(key.clone(), "Deployed".to_owned())],
         conditions: vec![(key.clone(), "Ready".to_owned(), "True".to_owned())],
         certificates: BTreeMap::from([(key.clone(), 1.0)]),
-        endpoints: vec![(key.clone(), "api".to_owned(), 1)],
-        kept_last_good: vec![(key, "Service")],
+        kept_last_good: vec![(key.clone(), "Service")],
     };
+    let endpoints = OriginEndpoints { distribution: key, origin: "api".to_owned(), serving: 1, ejected: 0 };
+    metrics.endpoints(move || vec![endpoints.clone()]);
     metrics.objects(move || objects.clone());
     metrics.tls_handshake("1.3", "false", "ok");
     metrics.headers_dropped("underscore", 1);

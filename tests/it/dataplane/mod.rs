@@ -2,7 +2,9 @@
 
 mod addresses;
 mod attempts;
+mod choice;
 mod connections;
+mod counting;
 mod drain;
 mod framing;
 mod hostile_http1;
@@ -13,6 +15,7 @@ mod origin_tls;
 mod overload;
 mod policies;
 mod proxy_protocol;
+mod retries;
 pub(crate) mod rig;
 mod slow_viewers;
 mod streaming;
