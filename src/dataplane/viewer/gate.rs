@@ -33,6 +33,7 @@ pub(crate) enum Passed {
 pub(crate) fn check(head: &Parts, limits: &Limits) -> Result<Passed, Reason> {
     check_size(head, limits)?;
     check_framing(&head.headers)?;
+    check_values(&head.headers)?;
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Err(Reason::MethodNotSupported);
     }
@@ -54,10 +55,20 @@ fn check_size(head: &Parts, limits: &Limits) -> Result<(), Reason> {
     }
     let line =
         |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
-    if head.headers.iter().map(line).any(|bytes| bytes > limits.field_bytes) {
+    // hyper has counted already; `h2` does not.
+    let too_many = head.headers.len() > limits.header_count;
+    if too_many || head.headers.iter().map(line).any(|bytes| bytes > limits.field_bytes) {
         return Err(Reason::HeadersTooLarge);
     }
     Ok(())
+}
+
+/// RFC 9113 section 8.2.1: space around a value is malformed. Over HTTP/1.1 it is no part of the value, so the origin
+/// would read another one.
+fn check_values(headers: &HeaderMap) -> Result<(), Reason> {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let is_padded = |value: &[u8]| is_space(value.first()) || is_space(value.last());
+    if headers.values().any(|value| is_padded(value.as_bytes())) { Err(Reason::BadHeader) } else { Ok(()) }
 }
 
 /// RFC 9112 section 6.1: any transfer coding but exactly one `chunked` is refused.

@@ -9,7 +9,7 @@ mod fields;
 mod framing;
 mod host;
 mod limits;
-mod recorder;
+pub(super) mod recorder;
 mod request_line;
 mod target;
 

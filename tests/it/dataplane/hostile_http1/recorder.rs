@@ -10,24 +10,38 @@ use tokio::task::JoinHandle;
 
 /// What reached the origin since it was last asked.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Complete messages, as [`super::Fate::Passes`] writes them.
-    pub(super) whole: Vec<String>,
+    pub(crate) whole: Vec<String>,
     /// What began and never ended; nobody knows when the end of its connection is seen.
-    pub(super) partial: Vec<String>,
+    pub(crate) partial: Vec<String>,
     /// What was no message at all.
     malformed: Vec<String>,
 }
 
+/// How viewers come, which is what the origin must be told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// Without TLS, over HTTP/1.
+    Plain,
+    /// With TLS, over HTTP/2.
+    Http2,
+}
+
 /// A running origin; it answers every message with an empty 200.
-pub(super) struct Recorder {
-    pub(super) address: SocketAddr,
+pub(crate) struct Recorder {
+    pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
 }
 
 impl Recorder {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
+        Self::of(Way::Plain).await
+    }
+
+    /// One whose viewers come in this way, and are said to.
+    pub(crate) async fn of(way: Way) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -36,7 +50,7 @@ impl Recorder {
             async move {
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
-                    tokio::spawn(record(stream, Arc::clone(&seen)));
+                    tokio::spawn(record(stream, way, Arc::clone(&seen)));
                 }
             }
         });
@@ -44,7 +58,7 @@ impl Recorder {
     }
 
     /// What was recorded, and forgets it.
-    pub(super) fn take(&self) -> Seen {
+    pub(crate) fn take(&self) -> Seen {
         let seen = std::mem::take(&mut *self.seen.lock().unwrap());
         assert!(seen.malformed.is_empty(), "the origin read what is no HTTP: {:?}", seen.malformed);
         seen
@@ -57,10 +71,10 @@ impl Drop for Recorder {
     }
 }
 
-async fn record(mut stream: TcpStream, seen: Arc<Mutex<Seen>>) {
+async fn record(mut stream: TcpStream, way: Way, seen: Arc<Mutex<Seen>>) {
     let mut bytes = Vec::new();
     loop {
-        match message(&bytes) {
+        match message(&bytes, way) {
             Ok(Some((message, length))) => {
                 bytes.drain(..length);
                 seen.lock().unwrap().whole.push(message);
@@ -85,11 +99,11 @@ async fn record(mut stream: TcpStream, seen: Arc<Mutex<Seen>>) {
 }
 
 /// The first message of what was read, and how long it is; none where it has not ended.
-fn message(bytes: &[u8]) -> Result<Option<(String, usize)>, String> {
+fn message(bytes: &[u8], way: Way) -> Result<Option<(String, usize)>, String> {
     let Some((line, mut fields, head_length)) = head(bytes)? else { return Ok(None) };
     let body = &bytes[head_length..];
     let Some((body, body_length)) = self::body(&fields, body)? else { return Ok(None) };
-    take_ours(&mut fields)?;
+    take_ours(&mut fields, way)?;
     fields.sort();
     let mut message = line;
     for (name, value) in fields {
@@ -169,13 +183,17 @@ fn chunks(bytes: &[u8]) -> Result<Option<(String, usize)>, String> {
 }
 
 /// Takes out what the proxy says of the viewer, which must stand there exactly once and be true.
-fn take_ours(fields: &mut Fields) -> Result<(), String> {
+fn take_ours(fields: &mut Fields, way: Way) -> Result<(), String> {
+    let (scheme, default_port, vias): (_, _, &[&str]) = match way {
+        Way::Plain => ("http", "80", &["1.0 tidegate", "1.1 tidegate"]),
+        Way::Http2 => ("https", "443", &["2.0 tidegate"]),
+    };
     let [host] = values(fields, "host")[..] else { return Err("not exactly one Host".to_owned()) };
-    let port = host.split_once(':').map_or("80", |(_, port)| port);
+    let port = host.split_once(':').map_or(default_port, |(_, port)| port);
     let said = [
         ("x-forwarded-for", "127.0.0.1"),
         ("x-real-ip", "127.0.0.1"),
-        ("x-forwarded-proto", "http"),
+        ("x-forwarded-proto", scheme),
         ("x-forwarded-host", host),
         ("x-forwarded-port", port),
     ]
@@ -191,16 +209,14 @@ fn take_ours(fields: &mut Fields) -> Result<(), String> {
         return Err(format!("the viewer's id: {id:?}"));
     }
     fields.retain(|field| field.0 != "x-request-id");
-    let ours = |field: &(String, String)| {
-        field.0 == "via" && ["1.0 tidegate", "1.1 tidegate"].contains(&field.1.as_str())
-    };
+    let ours = |field: &(String, String)| field.0 == "via" && vias.contains(&field.1.as_str());
     let last = fields.iter().rposition(ours).ok_or("no Via of ours")?;
     fields.remove(last);
     Ok(())
 }
 
 /// Status and reason, empty where there is none, of each final answer in what a viewer read.
-pub(super) fn answers(mut bytes: &[u8]) -> Result<Vec<(u16, String)>, String> {
+pub(crate) fn answers(mut bytes: &[u8]) -> Result<Vec<(u16, String)>, String> {
     let mut answers = Vec::new();
     while !bytes.is_empty() {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").ok_or("an answer is cut off")?;
