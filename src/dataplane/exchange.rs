@@ -177,6 +177,8 @@ impl Exchange {
             decide::Outcome::Refuse(reason) => return Err(reason),
         };
         let (distribution, route_position) = matched.ok_or(Reason::Internal)?;
+        let most = distribution.routes.at(route_position).and_then(|route| route.max_request_body_bytes);
+        most.map_or(Ok(()), |most| body.limit_to(most))?;
         let scheme = self.account.record.sender.scheme;
         let origin = Arc::clone(distribution.origin(route_position, scheme).ok_or(Reason::NoEndpoints)?);
         let upgrade = match handshake {
@@ -251,6 +253,7 @@ impl Exchange {
         self.account.answered();
         #[cfg(test)]
         super::fault::strike("answered", &self.account);
+        self.asked.body.stop_clock();
         if incomings.response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return self.pass_on(incomings, report, &forward.origin.origin, forward.trailers);
         }

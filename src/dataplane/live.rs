@@ -274,7 +274,7 @@ mod tests {
     use crate::table::host::HostPattern;
     use crate::table::origin::{Endpoints, Zone};
     use crate::table::route::{
-        AllowedMethods, Handshakes, RouteTarget, ViewerProtocolPolicy, WebSocketPolicy,
+        AllowedMethods, Handshakes, RouteTarget, ViewerProtocolPolicy, ViewerProtocols, WebSocketPolicy,
     };
     use crate::telemetry::metrics::Build;
 
@@ -283,6 +283,7 @@ mod tests {
             pattern: None,
             viewer_protocol_policy: ViewerProtocolPolicy::AllowAll,
             allowed_methods: AllowedMethods::new(vec![]),
+            max_request_body_bytes: None,
             web_socket: WebSocketPolicy { handshakes: Handshakes::Accepted, idle_timeout: None },
             target: RouteTarget::Broken,
         };
@@ -291,6 +292,7 @@ mod tests {
             generation: 1,
             state,
             aliases: vec![HostPattern::parse(&format!("{name}.example")).unwrap()],
+            viewer_protocols: ViewerProtocols::Http2,
             default_root_object: None,
             ordered: Vec::new(),
             default,

@@ -28,6 +28,7 @@ use super::worker::Worker;
 use crate::table::certificate::{Certificate, Certificates, OwnCertificate};
 use crate::table::decide::TlsIdentity;
 use crate::table::host::HostName;
+use crate::table::route::ViewerProtocols;
 
 /// A fatal `unrecognized_name` (RFC 6066 section 3) as a record: rustls would say `access_denied`, from which no
 /// one could tell what is wrong.
@@ -151,21 +152,40 @@ async fn shake_hands(
 /// The certificate for a name: of the Distribution that owns it, or the default one for a name that nobody owns.
 fn choose(live: &LiveTable, sni: Option<&HostName>) -> Option<(TlsIdentity, Arc<ServerConfig>)> {
     let certificates = &live.table.certificates;
-    let owned = sni.and_then(|name| Some((name, &live.table.hosts.find(name)?.1.distribution)));
-    let (distribution, certificate) = match owned {
-        Some((name, owner)) => (Some(owner.clone()), certificates.of_owner(owner, name)?),
-        None => (None, certificates.default.as_ref()?),
+    let owned = sni.and_then(|name| Some((name, live.table.hosts.find(name)?.1)));
+    let (distribution, certificate, protocols) = match owned {
+        Some((name, owner)) => {
+            let certificate = certificates.of_owner(&owner.distribution, name)?;
+            (Some(owner.distribution.clone()), certificate, owner.viewer_protocols)
+        }
+        None => (None, certificates.default.as_ref()?, ViewerProtocols::Http2),
     };
-    let config = live.tls.of(certificate)?;
+    let config = live.tls.of(certificate)?.offering(protocols);
     Some((TlsIdentity { distribution, certificate: Arc::clone(certificate) }, Arc::clone(config)))
 }
 
 /// The TLS configurations of one table, by the fingerprint of their certificate.
 #[derive(Debug, Default)]
-pub(crate) struct Configs(BTreeMap<String, Arc<ServerConfig>>);
+pub(crate) struct Configs(BTreeMap<String, Offers>);
+
+/// The configurations of one certificate.
+#[derive(Clone, Debug)]
+struct Offers {
+    http2: Arc<ServerConfig>,
+    http1: Arc<ServerConfig>,
+}
+
+impl Offers {
+    fn offering(&self, protocols: ViewerProtocols) -> &Arc<ServerConfig> {
+        match protocols {
+            ViewerProtocols::Http2 => &self.http2,
+            ViewerProtocols::Http1 => &self.http1,
+        }
+    }
+}
 
 impl Configs {
-    fn of(&self, certificate: &Certificate) -> Option<&Arc<ServerConfig>> {
+    fn of(&self, certificate: &Certificate) -> Option<&Offers> {
         self.0.get(&certificate.fingerprint)
     }
 }
@@ -193,28 +213,32 @@ impl ConfigMaker {
         let mut configs = BTreeMap::new();
         for certificate in own.chain(&certificates.default) {
             if !configs.contains_key(&certificate.fingerprint) {
-                let config = match before.of(certificate) {
-                    Some(config) => Arc::clone(config),
-                    None => Arc::new(self.make(certificate)),
+                let offers = match before.of(certificate) {
+                    Some(offers) => offers.clone(),
+                    None => self.make(certificate),
                 };
-                configs.insert(certificate.fingerprint.clone(), config);
+                configs.insert(certificate.fingerprint.clone(), offers);
             }
         }
         Configs(configs)
     }
 
-    fn make(&self, certificate: &Certificate) -> ServerConfig {
+    fn make(&self, certificate: &Certificate) -> Offers {
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&TLS13, &TLS12])
             .expect("the provider has suites for both versions")
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&certificate.key))));
-        config.alpn_protocols = vec![H2.to_vec(), HTTP_11.to_vec()];
         config.ignore_client_order = true;
         config.ticketer = Arc::clone(&self.ticketer);
         // Tickets hold the sessions; a cache beside them would cost memory for each certificate.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config
+        let offering = |protocols: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            Arc::new(config)
+        };
+        Offers { http2: offering(&[H2, HTTP_11]), http1: offering(&[HTTP_11]) }
     }
 }
 

@@ -199,14 +199,14 @@ mod tests {
     use super::*;
     use crate::table::host::HostPattern;
     use crate::table::path_pattern::PathPattern;
-    use crate::table::route::RouteTarget;
-    use crate::table::route::{AllowedMethods, WebSocketPolicy};
+    use crate::table::route::{AllowedMethods, RouteTarget, ViewerProtocols, WebSocketPolicy};
 
     fn route(pattern: Option<&str>, policy: ViewerProtocolPolicy) -> Route {
         Route {
             pattern: pattern.map(PathPattern::new),
             viewer_protocol_policy: policy,
             allowed_methods: AllowedMethods::new(vec![Method::GET, Method::HEAD, Method::POST]),
+            max_request_body_bytes: None,
             web_socket: WebSocketPolicy { handshakes: Handshakes::Accepted, idle_timeout: None },
             // What a request that passes every policy meets, so that no origin has to be made up.
             target: RouteTarget::Broken,
@@ -219,6 +219,7 @@ mod tests {
             generation: 1,
             state: ServingState::Enabled,
             aliases: aliases.iter().map(|alias| HostPattern::parse(alias).unwrap()).collect(),
+            viewer_protocols: ViewerProtocols::Http2,
             default_root_object: None,
             ordered,
             default: route(None, ViewerProtocolPolicy::AllowAll),

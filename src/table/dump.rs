@@ -11,7 +11,9 @@ use super::balancing::{Affinity, Algorithm, Balancing, HashOn, OutlierDetection}
 use super::certificate::{Certificate, OwnCertificate};
 use super::host::HostName;
 use super::origin::{Digest, Endpoint, HostHeader, HttpVersion, Origin, OriginTls, Trust, Zone};
-use super::route::{Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy};
+use super::route::{
+    Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy, ViewerProtocols,
+};
 
 /// What stands in place of a value that may be secret.
 const REDACTED: &str = "<redacted>";
@@ -41,6 +43,10 @@ impl RoutingTable {
             "enabled": routes.state == ServingState::Enabled,
             "aliases": routes.aliases.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "certificate": certificate,
+            "alpn": match routes.viewer_protocols {
+                ViewerProtocols::Http2 => json!(["h2", "http/1.1"]),
+                ViewerProtocols::Http1 => json!(["http/1.1"]),
+            },
             "defaultRootObject": routes.default_root_object,
             "behaviors": behaviors,
             "origins": self.origins(routes),
@@ -86,6 +92,7 @@ fn behavior(route: &Route) -> Value {
         "target": target,
         "viewerProtocolPolicy": policy,
         "allowedMethods": route.allowed_methods.iter().map(|method| method.as_str()).collect::<Vec<_>>(),
+        "maxRequestBodyBytes": route.max_request_body_bytes,
         "webSocket": {
             "enabled": route.web_socket.handshakes == Handshakes::Accepted,
             "idleTimeout": route.web_socket.idle_timeout.map_or_else(|| "never".to_owned(), seconds),

@@ -22,6 +22,8 @@ pub struct Routes {
     pub state: ServingState,
     /// The aliases that this Distribution holds.
     pub aliases: Vec<HostPattern>,
+    /// `httpVersion`.
+    pub viewer_protocols: ViewerProtocols,
     /// Replaces the path `/`, with its leading slash.
     pub default_root_object: Option<String>,
     /// `cacheBehaviors` in their order; the first match wins.
@@ -37,6 +39,15 @@ pub enum ServingState {
     Enabled,
     /// With 404; its aliases stay claimed.
     Disabled,
+}
+
+/// What viewers are offered over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewerProtocols {
+    /// HTTP/2, and HTTP/1.1 beside it.
+    Http2,
+    /// HTTP/1.1 only.
+    Http1,
 }
 
 impl Routes {
@@ -67,6 +78,8 @@ pub struct Route {
     pub viewer_protocol_policy: ViewerProtocolPolicy,
     /// Which methods pass.
     pub allowed_methods: AllowedMethods,
+    /// The longest request body that passes, in bytes; none is no limit.
+    pub max_request_body_bytes: Option<u64>,
     /// What upgrades get.
     pub web_socket: WebSocketPolicy,
     /// Where requests go.

@@ -59,6 +59,11 @@ impl Pass<'_> {
             pattern,
             viewer_protocol_policy: self.viewer_protocol_policy(),
             allowed_methods: AllowedMethods::new(methods),
+            // A negative one was refused with the object.
+            max_request_body_bytes: self
+                .behavior
+                .max_request_body_bytes
+                .and_then(|most| most.try_into().ok()),
             web_socket: WebSocketPolicy {
                 handshakes: if web_socket.enabled { Handshakes::Accepted } else { Handshakes::Refused },
                 idle_timeout: Some(web_socket.idle_timeout.as_std()).filter(|timeout| !timeout.is_zero()),

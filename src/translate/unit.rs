@@ -7,14 +7,14 @@ use super::acceptance::{self, Acceptance};
 use super::inputs::Inputs;
 use super::lookup::clause;
 use super::{Options, aliases, behaviors, origins, viewer_certificate};
-use crate::api::{Distribution, DistributionSpec};
+use crate::api::{Distribution, DistributionSpec, HttpVersion};
 use crate::conditions::facts::{DistributionFacts, Finding, Served};
 use crate::conditions::reasons::Reason;
 use crate::snapshot::Undecodable;
 use crate::table::certificate::OwnCertificate;
 use crate::table::host::HostPattern;
 use crate::table::origin::{Endpoint, OriginKey};
-use crate::table::route::{Route, RouteTarget, Routes, ServingState};
+use crate::table::route::{Route, RouteTarget, Routes, ServingState, ViewerProtocols};
 
 /// What one Distribution contributes.
 pub(super) struct Unit {
@@ -90,12 +90,16 @@ fn served(inputs: &Inputs, acceptance: Acceptance, aliases: &[HostPattern]) -> S
 }
 
 fn routes(inputs: &Inputs, aliases: Vec<HostPattern>, ordered: Vec<Route>, default: Route) -> Routes {
-    let DistributionSpec { enabled, default_root_object, .. } = &inputs.distribution.spec;
+    let DistributionSpec { enabled, default_root_object, http_version, .. } = &inputs.distribution.spec;
     Routes {
         distribution: inputs.key.clone(),
         generation: generation(&inputs.distribution),
         state: if *enabled { ServingState::Enabled } else { ServingState::Disabled },
         aliases,
+        viewer_protocols: match http_version {
+            HttpVersion::Http2 => ViewerProtocols::Http2,
+            HttpVersion::Http11 => ViewerProtocols::Http1,
+        },
         default_root_object: default_root_object.as_ref().map(|object| format!("/{object}")),
         ordered,
         default,

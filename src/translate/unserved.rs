@@ -119,7 +119,7 @@ pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
         target_origin_id: _,
         viewer_protocol_policy: _,
         allowed_methods: _,
-        max_request_body_bytes,
+        max_request_body_bytes: _,
         compress,
         response_headers_policy,
         source_ranges,
@@ -127,7 +127,6 @@ pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
     } = behavior;
     let mut found = Found::default();
     found.withheld("sourceRanges", *source_ranges != SourceRanges::default());
-    found.withheld("maxRequestBodyBytes", max_request_body_bytes.is_some());
     // It may take out what viewers must not see, or tell browsers what they must not do.
     found.withheld("responseHeadersPolicy", *response_headers_policy != ResponseHeadersPolicy::default());
     found.served_without("compress", *compress);
@@ -263,7 +262,6 @@ mod tests {
             (origin(json!({"originTls": {"insecureSkipVerify": true}})), "originTls", Withheld),
             (origin(json!({"httpsPort": 443})), "httpsPort", SERVED_WITHOUT),
             (behavior(json!({"sourceRanges": {"allow": ["10.0.0.0/8"]}})), "sourceRanges", Withheld),
-            (behavior(json!({"maxRequestBodyBytes": 1})), "maxRequestBodyBytes", Withheld),
             (
                 behavior(json!({"responseHeadersPolicy": {"removeHeaders": ["server"]}})),
                 "responseHeadersPolicy",
@@ -317,6 +315,7 @@ mod tests {
             }],
             "defaultCacheBehavior": {
                 "viewerProtocolPolicy": "https-only", "allowedMethods": ["GET"], "compress": false,
+                "maxRequestBodyBytes": 1,
                 "webSocket": {"enabled": false, "idleTimeout": "0s", "onOriginTerminating": "keep"},
             },
         });

@@ -212,7 +212,7 @@ fn judge_answer(origin: &LiveOrigin, trial: Trial, waited_since: Instant, incomi
 /// Connections that fail, resets and timeouts are the endpoint's failures.
 fn judge_failure(origin: &LiveOrigin, trial: Trial, reason: Reason, now: Instant) {
     // A viewer that broke off is not the origin's failure.
-    if !matches!(reason, Reason::ViewerTimeout | Reason::BadRequest) {
+    if !matches!(reason, Reason::ViewerTimeout | Reason::BadRequest | Reason::BodyTooLarge) {
         origin.metrics.failed(reason.as_str());
     }
     let counts = matches!(

@@ -34,7 +34,10 @@ struct State {
     progress: Progress,
     /// When the body last moved: a frame was taken, or its end was seen.
     moved: Instant,
-    pace: Pace,
+    /// None where the viewer may take its time.
+    pace: Option<Pace>,
+    /// The longest that passes, in bytes.
+    most: u64,
     /// Rings when the viewer may be late.
     alarm: Alarm,
     /// Who wants to know that the body is waited for.
@@ -70,6 +73,9 @@ pub(crate) enum BodyFailure {
     /// The gap between two reads was too long, or too little came over all.
     #[error("the viewer stopped sending its request body")]
     Stalled,
+    /// It is longer than the behavior allows.
+    #[error("the request body is longer than the behavior allows")]
+    TooLarge,
     /// It is malformed, or the viewer went away.
     #[error("the request body is malformed or was cut off")]
     Broken,
@@ -80,6 +86,7 @@ impl BodyFailure {
     pub(crate) fn reason(self) -> Reason {
         match self {
             Self::Stalled => Reason::ViewerTimeout,
+            Self::TooLarge => Reason::BodyTooLarge,
             Self::Broken => Reason::BadRequest,
         }
     }
@@ -104,7 +111,8 @@ impl ViewerBody {
             bytes: 0,
             progress,
             moved: Instant::now(),
-            pace: Pace::new(limits.request_body_gap, limits.request_body_rate),
+            pace: Some(Pace::new(limits.request_body_gap, limits.request_body_rate)),
+            most: u64::MAX,
             alarm: Alarm::default(),
             asked_for: None,
         })))
@@ -113,6 +121,19 @@ impl ViewerBody {
     /// Says whether trailers pass, once it is known which origin takes the body. Until then they are dropped.
     pub(crate) fn let_trailers(&self, trailers: Trailers) {
         self.0.borrow_mut().trailers = trailers;
+    }
+
+    /// Lets no more than `most` bytes pass; refuses at once what announces more.
+    pub(crate) fn limit_to(&self, most: u64) -> Result<(), Reason> {
+        let mut state = self.0.borrow_mut();
+        state.most = most;
+        if state.source.size_hint().lower() > most { Err(BodyFailure::TooLarge.reason()) } else { Ok(()) }
+    }
+
+    /// The origin has answered: from here on both sides speak when they like, as gRPC does, and only the origin
+    /// is held to its time.
+    pub(crate) fn stop_clock(&self) {
+        self.0.borrow_mut().pace = None;
     }
 
     /// Ready when somebody waits for it: an origin is there to take it.
@@ -178,7 +199,12 @@ impl State {
             };
             let length = frame.data_ref().map_or(0, Bytes::len) as u64;
             self.bytes += length;
-            self.pace.came(length, self.moved);
+            if self.bytes > self.most {
+                return Poll::Ready(Some(Err(self.fail(BodyFailure::TooLarge))));
+            }
+            if let Some(pace) = &mut self.pace {
+                pace.came(length, self.moved);
+            }
             let ended = self.source.is_end_stream();
             self.progress = if ended { Progress::Ended } else { Progress::Moving };
             match frame.into_trailers() {
@@ -193,10 +219,11 @@ impl State {
 
     /// Ready when the viewer has been waited for too long.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(pace) = &mut self.pace else { return Poll::Pending };
         loop {
-            let deadline = self.pace.wait(Instant::now());
+            let deadline = pace.wait(Instant::now());
             ready!(self.alarm.poll(deadline, cx));
-            if self.pace.is_too_slow(Instant::now()) {
+            if pace.is_too_slow(Instant::now()) {
                 return Poll::Ready(());
             }
         }

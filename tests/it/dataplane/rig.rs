@@ -24,7 +24,7 @@ use tidegate::table::origin::{
 use tidegate::table::path_pattern::PathPattern;
 use tidegate::table::route::{
     AllowedMethods, Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy,
-    WebSocketPolicy,
+    ViewerProtocols, WebSocketPolicy,
 };
 use tidegate::table::{Hosts, RoutingTable};
 use tidegate::telemetry::access_log::{self, Scope};
@@ -201,6 +201,18 @@ impl<S: AsyncRead + tokio::io::AsyncWrite + Unpin> Viewer<S> {
         std::mem::replace(&mut self.seen, rest)
     }
 
+    /// Exactly so many bytes; none where the end comes before them.
+    pub(crate) async fn try_bytes(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.seen.len() < count {
+            let read = soon(self.stream.read_buf(&mut self.seen)).await.unwrap_or(0);
+            if read == 0 {
+                return None;
+            }
+        }
+        let rest = self.seen.split_off(count);
+        Some(std::mem::replace(&mut self.seen, rest))
+    }
+
     /// Everything until the end of the connection.
     pub(crate) async fn rest(&mut self) -> String {
         self.ends().await.unwrap()
@@ -308,6 +320,7 @@ pub(crate) struct Site {
     pub(crate) origin: fn(&mut Origin),
     pub(crate) tls: Option<OriginTls>,
     pub(crate) root: Option<&'static str>,
+    pub(crate) protocols: ViewerProtocols,
 }
 
 /// What a test says of a route.
@@ -315,12 +328,16 @@ pub(crate) struct Site {
 pub(crate) struct RouteShape {
     pub(crate) viewers: ViewerProtocolPolicy,
     pub(crate) handshakes: Handshakes,
+    pub(crate) max_request_body_bytes: Option<u64>,
 }
 
 impl Site {
     pub(crate) fn new(name: &'static str, endpoints: &[SocketAddr]) -> Self {
-        let default =
-            RouteShape { viewers: ViewerProtocolPolicy::AllowAll, handshakes: Handshakes::Accepted };
+        let default = RouteShape {
+            viewers: ViewerProtocolPolicy::AllowAll,
+            handshakes: Handshakes::Accepted,
+            max_request_body_bytes: None,
+        };
         Self {
             name,
             endpoints: endpoints.to_vec(),
@@ -329,6 +346,7 @@ impl Site {
             origin: |_| {},
             tls: None,
             root: None,
+            protocols: ViewerProtocols::Http2,
         }
     }
 
@@ -375,6 +393,7 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
                 Method::PUT,
                 Method::OPTIONS,
             ]),
+            max_request_body_bytes: shape.max_request_body_bytes,
             web_socket: WebSocketPolicy { handshakes: shape.handshakes, idle_timeout: None },
             target: RouteTarget::Origin(Arc::clone(&origin)),
         };
@@ -384,6 +403,7 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
             generation: 1,
             state: ServingState::Enabled,
             aliases: vec![alias],
+            viewer_protocols: site.protocols,
             default_root_object: site.root.map(str::to_owned),
             ordered: site.ordered.iter().map(|(pattern, shape)| route(Some(pattern), *shape)).collect(),
             default: route(None, site.default),

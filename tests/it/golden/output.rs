@@ -69,6 +69,7 @@ fn is_empty(value: &Value) -> bool {
 fn is_default(name: &str, value: &Value) -> bool {
     let default = match name {
         "allowedMethods" => json!(["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]),
+        "alpn" => json!(["h2", "http/1.1"]),
         "enabled" => json!(true),
         "generation" | "observedGeneration" => json!(0),
         "viewerProtocolPolicy" => json!("allow-all"),
