@@ -64,7 +64,7 @@ async fn last_word<S: Side>(mut stream: S, reason: Reason, limits: &Limits) {
 }
 
 /// Ends our direction; what the viewer still sends is not wanted and nothing of it can have come yet.
-pub(super) async fn close<S: Side>(mut stream: S, limits: &Limits) {
+async fn close<S: Side>(mut stream: S, limits: &Limits) {
     // A viewer that does not take the end within the limit has lost it anyway.
     let _late_or_gone = timeout(limits.linger, stream.shutdown()).await;
 }

@@ -22,7 +22,7 @@ async fn exchange(plane: &Plane, origin: &RawOrigin, request: &str) -> (Viewer, 
 }
 
 /// Writes until nothing has been taken for a while; gives how much was.
-async fn fill(stream: &mut Viewer) -> usize {
+pub(super) async fn fill(stream: &mut Viewer) -> usize {
     let piece = vec![b'x'; 64 * 1024];
     let mut taken = 0;
     while let Ok(wrote) = timeout(Duration::from_millis(200), stream.stream.write(&piece)).await {

@@ -4,15 +4,17 @@
 //! for nothing but the socket, and a viewer that opens no window is noticed here. An answer that does not arrive
 //! completely from the origin is reset: it never looks like one that has ended.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::{Body, Frame};
 use tokio::time::Instant;
@@ -31,6 +33,7 @@ pub(super) async fn send(
 ) {
     let (mut head, body) = response.into_parts();
     head.headers.remove(CONNECTION);
+    head.headers.entry(DATE).or_insert_with(now);
     put_length(&mut head.headers, head.status, method, &body);
     let empty = has_no_content(head.status) || method == Method::HEAD || body.is_end_stream();
     let head = Response::from_parts(head, ());
@@ -47,6 +50,25 @@ pub(super) async fn send(
     if poll_fn(|cx| pump.poll(&mut stream, cx)).await == Sent::Whole {
         shared.watch.stream_served();
     }
+}
+
+thread_local! {
+    /// The time as `Date` says it, made once a second.
+    static NOW: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
+}
+
+/// The `Date` of an answer that has none (RFC 9110 section 6.6.1); over HTTP/1.1 hyper sets it.
+fn now() -> HeaderValue {
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    NOW.with_borrow_mut(|(made, value)| {
+        if *made != second {
+            let text = Bytes::from(httpdate::fmt_http_date(now));
+            *value = HeaderValue::from_maybe_shared(text).expect("a date is visible ASCII");
+            *made = second;
+        }
+        value.clone()
+    })
 }
 
 fn has_no_content(status: StatusCode) -> bool {

@@ -93,19 +93,6 @@ impl Life {
         self.used = true;
     }
 
-    /// The end when `h2` has nothing more to do.
-    pub(super) fn end(&self) -> End {
-        match self.stage {
-            Stage::Refusing { .. } => End::Refused,
-            Stage::Serving | Stage::Leaving { .. } => End::Finished,
-        }
-    }
-
-    /// The end when `h2` gives up.
-    pub(super) fn end_by(&self, error: &h2::Error) -> End {
-        if error.is_io() { End::Finished } else { End::Refused }
-    }
-
     /// What is next.
     pub(super) fn next(&mut self, streams: Streams, phase: Phase, meter: &Meter, watch: &Watch) -> Next {
         let now = Instant::now();
@@ -122,7 +109,7 @@ impl Life {
             Stage::Refusing { since } => {
                 let end = since + self.waits.goodbye;
                 if end <= now {
-                    return Next::End(End::Refused);
+                    return Next::End(End::Finished);
                 }
                 end
             }

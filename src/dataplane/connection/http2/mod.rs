@@ -47,10 +47,8 @@ struct Shared {
 /// Why the connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// Both sides have said goodbye, or the viewer went away.
+    /// Everything was said; the viewer may still be sending.
     Finished,
-    /// The viewer did what nobody may do; it was told so, and may still be sending.
-    Refused,
     /// The viewer took nothing for too long.
     Stalled,
 }
@@ -69,15 +67,13 @@ pub(crate) async fn serve<S: Side>(viewer: Rc<Viewer>, stream: S) {
             let shared = Rc::new(Shared { viewer: Rc::clone(&viewer), watch, unsent });
             drive(http, shared, &meter).await
         }
-        Ok(Err(_not_http2)) => End::Refused,
-        Err(_late) => End::Finished,
+        Ok(Err(_)) | Err(_) => End::Finished,
     };
     // `h2` is gone, so nobody else has the stream any more.
     let Some(stream) = Rc::into_inner(ours) else { return };
     let stream = stream.into_inner();
     match end {
-        End::Finished => ending::close(stream, limits).await,
-        End::Refused => ending::linger(stream, limits).await,
+        End::Finished => ending::linger(stream, limits).await,
         End::Stalled => stream.reset_when_dropped(),
     }
 }
@@ -110,8 +106,8 @@ async fn drive<S: Side>(mut http: Http<S>, shared: Rc<Shared>, meter: &Meter) ->
                     let stream = stream::serve(Rc::clone(&shared), request, respond);
                     streams.push(caught(worker.metrics.clone(), Lost::Exchange, stream));
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(life.end_by(&error)),
-                Poll::Ready(None) => return Poll::Ready(life.end()),
+                // What was wrong was told to the viewer.
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(End::Finished),
                 Poll::Pending => break,
             }
         }

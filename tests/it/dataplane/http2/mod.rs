@@ -3,6 +3,9 @@
 mod bodies;
 mod endings;
 mod exchanges;
+mod floods;
+mod limits;
+mod raw;
 
 use std::sync::Arc;
 
@@ -17,11 +20,12 @@ use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
 
 use super::rig::{Plane, Site, soon, table};
-use super::tls::{self, certificates, handshake, make};
+use super::tls::{self, Made, certificates, handshake, make};
 
 /// A data plane whose sites have a certificate.
 struct Door {
     plane: Plane,
+    certificate: Made,
     client: Arc<ClientConfig>,
 }
 
@@ -35,7 +39,7 @@ impl Door {
         let names: Vec<String> = sites.iter().map(|site| format!("{}.example", site.name)).collect();
         let made = make(&names.iter().map(String::as_str).collect::<Vec<_>>());
         plane.handle.publish(table(sites, certificates(&[], Some(&made))));
-        Self { client: tls::client(&[&made], &[b"h2"]), plane }
+        Self { client: tls::client(&[&made], &[b"h2"]), certificate: made, plane }
     }
 
     /// A stream on which HTTP/2 was agreed on.
