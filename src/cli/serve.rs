@@ -72,9 +72,11 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<End> {
 
 /// Serves until a signal; `on_ready` is called once, when the first table is in force.
 pub(super) fn serve(settings: &Settings, on_ready: impl FnOnce(&Addresses)) -> anyhow::Result<End> {
-    let metrics = Metrics::new(BUILD);
-    let (access_log, writer) = access_log::start(settings.process.access_log, io::stdout(), metrics.clone())
-        .context("the access log's thread does not start")?;
+    let process = &settings.process;
+    let metrics = Metrics::with_detail(BUILD, process.metrics_detail);
+    let (access_log, writer) =
+        access_log::start(process.access_log, &process.identity(), io::stdout(), metrics.clone())
+            .context("the access log's thread does not start")?;
     let control = Builder::new_current_thread().enable_all().build().context("the runtime does not start")?;
     let end = control.block_on(serve_and_drain(settings, &metrics, &access_log, on_ready));
     // A resolver that hangs in a thread of its own must not hold up the end.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{REFERER, USER_AGENT};
+use http::header::{HeaderName, REFERER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use tokio::time::Instant;
 
@@ -22,6 +22,8 @@ use crate::table::host::HostName;
 use crate::table::reason::Reason;
 use crate::telemetry::access_log::{AccessLog, Event, Line};
 use crate::telemetry::metrics::{Counted, Lost, Metrics, Present};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What is known of one exchange.
 #[derive(Clone, Debug)]
@@ -41,6 +43,10 @@ pub(crate) struct Record {
     pub(crate) referer: Option<HeaderValue>,
     pub(crate) x_forwarded_for: Option<HeaderValue>,
     pub(crate) request_id: Option<HeaderValue>,
+    /// The only `traceparent`, as it came.
+    pub(crate) traceparent: Option<HeaderValue>,
+    /// The number of the table that judged it.
+    pub(crate) config_generation: Option<u64>,
     /// The Distribution, and the position of the behavior that judged the request.
     pub(crate) matched: Option<(Arc<LiveDistribution>, usize)>,
     /// The status of the answer; none where the viewer was gone before there was one.
@@ -51,6 +57,8 @@ pub(crate) struct Record {
     /// Endpoints that were tried.
     pub(crate) attempts: u32,
     pub(crate) origin_status: Option<StatusCode>,
+    /// Why the last attempt that failed did, or the answer was cut off.
+    pub(crate) origin_error: Option<&'static str>,
     pub(crate) connect: Option<Duration>,
     pub(crate) first_byte: Option<Duration>,
     pub(crate) duration: Duration,
@@ -78,12 +86,15 @@ impl Record {
             user_agent: None,
             referer: None,
             request_id: None,
+            traceparent: only(headers, &TRACEPARENT),
+            config_generation: None,
             matched: None,
             status: None,
             reason: None,
             endpoint: None,
             attempts: 0,
             origin_status: None,
+            origin_error: None,
             connect: None,
             first_byte: None,
             duration: Duration::ZERO,
@@ -96,10 +107,10 @@ impl Record {
     pub(crate) fn tell(&self, metrics: &Metrics, access_log: &AccessLog) {
         let protocol = if self.version == Version::HTTP_2 { "h2" } else { "h1" };
         match &self.matched {
-            Some((distribution, _)) => {
-                distribution.metrics.request(self.told_status(), protocol, self.duration)
+            Some((distribution, at)) => {
+                distribution.requests(*at).count(self.told_status(), protocol, self.duration)
             }
-            None => metrics.unmatched().request(self.told_status(), protocol, self.duration),
+            None => metrics.unmatched().count(self.told_status(), protocol, self.duration),
         }
         let origin =
             self.matched.as_ref().and_then(|(distribution, at)| distribution.origin(*at, self.sender.scheme));
@@ -124,6 +135,7 @@ impl Record {
         Line {
             event: if opens { Event::WebsocketOpen } else { Event::Request },
             request_id: text(self.request_id.as_ref()),
+            trace_id: text(self.traceparent.as_ref()).and_then(trace_id),
             connection_id: Some(self.viewer.id),
             viewer: Some(self.sender.address),
             x_forwarded_for: text(self.x_forwarded_for.as_ref()),
@@ -147,6 +159,8 @@ impl Record {
             endpoint: self.endpoint,
             attempts: Some(self.attempts).filter(|attempts| *attempts > 0),
             origin_status: self.origin_status.map(|status| status.as_u16()),
+            origin_error: self.origin_error,
+            config_generation: self.config_generation,
             connect: self.connect,
             first_byte: self.first_byte,
             duration: Some(self.duration),
@@ -167,6 +181,27 @@ fn viewer_gone() -> StatusCode {
 
 fn text(value: Option<&HeaderValue>) -> Option<&str> {
     value.and_then(|value| value.to_str().ok())
+}
+
+/// The value of a field that may come once.
+fn only(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none()).cloned()
+}
+
+/// The trace that a `traceparent` names; none where it is malformed (W3C Trace Context, section 3.2).
+fn trace_id(traceparent: &str) -> Option<&str> {
+    let mut parts = traceparent.splitn(5, '-');
+    let mut hexadecimal = |digits| {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        parts.next().filter(|part| part.len() == digits && part.bytes().all(is_digit))
+    };
+    let (version, trace, parent, _flags) =
+        (hexadecimal(2)?, hexadecimal(32)?, hexadecimal(16)?, hexadecimal(2)?);
+    // A later version may say more than this one does.
+    let known = version != "ff" && (version != "00" || parts.next().is_none());
+    let is_some = |id: &str| id.bytes().any(|byte| byte != b'0');
+    Some(trace).filter(|_| known && is_some(trace) && is_some(parent))
 }
 
 /// A record that is still being written.
@@ -223,8 +258,11 @@ impl Account {
     /// Notes that the answer will not be complete.
     pub(crate) fn truncated(&mut self, failure: OriginBodyFailure) {
         self.record.reason = Some(failure.as_str());
-        if failure == OriginBodyFailure::Fault {
-            self.record.viewer.worker.metrics.panicked(Lost::Exchange);
+        match failure {
+            OriginBodyFailure::Fault => self.record.viewer.worker.metrics.panicked(Lost::Exchange),
+            OriginBodyFailure::Stalled | OriginBodyFailure::Overdue | OriginBodyFailure::Broken => {
+                self.record.origin_error = self.record.reason;
+            }
         }
     }
 }
@@ -255,4 +293,33 @@ pub(crate) enum RequestBody {
     Read,
     /// It was not: what the viewer still sends has to be read away before the connection is closed.
     Unread,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_valid_traceparent_names_a_trace() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let valid =
+            [format!("00-{trace}-00f067aa0ba902b7-01"), format!("01-{trace}-00f067aa0ba902b7-01-more")];
+        for traceparent in &valid {
+            assert_eq!(trace_id(traceparent), Some(trace), "{traceparent}");
+        }
+        let zeros = "0".repeat(32);
+        let malformed = [
+            String::new(),
+            format!("ff-{trace}-00f067aa0ba902b7-01"),
+            format!("00-{trace}-00f067aa0ba902b7-01-more"),
+            format!("00-{trace}-00f067aa0ba902b7"),
+            format!("00-{trace}-0000000000000000-01"),
+            format!("00-{zeros}-00f067aa0ba902b7-01"),
+            format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()),
+            format!("00-{trace}x-00f067aa0ba902b7-01"),
+        ];
+        for traceparent in &malformed {
+            assert_eq!(trace_id(traceparent), None, "{traceparent}");
+        }
+    }
 }

@@ -222,6 +222,7 @@ impl Exchange {
         kind: RequestKind,
     ) -> (Option<Matched>, decide::Outcome) {
         let live = self.viewer.worker.tables.current();
+        self.account.record.config_generation = Some(live.generation);
         let request = decide::Request {
             transport: self.viewer.transport(),
             scheme: self.account.record.sender.scheme,
@@ -245,6 +246,7 @@ impl Exchange {
         let record = &mut self.account.record;
         (record.endpoint, record.attempts, record.connect) =
             (report.endpoint, report.attempts, report.connect);
+        record.origin_error = report.error.map(Reason::as_str);
         let incomings = match sent {
             Ok(incomings) => incomings,
             Err(reason) => return self.refuse(reason),
@@ -432,7 +434,7 @@ mod tests {
         fn serving(origin: SocketAddr) -> Self {
             let metrics = Metrics::new(Build { version: "0", commit: "0" });
             let log = Page::default();
-            let (lines, writer) = access_log::start(Scope::All, log.clone(), metrics.clone()).unwrap();
+            let (lines, writer) = access_log::start(Scope::All, "one", log.clone(), metrics.clone()).unwrap();
             let (drain, phase) = drain::channel();
             let config = Config {
                 http: vec![([127, 0, 0, 1], 0).into()],

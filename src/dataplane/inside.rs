@@ -33,7 +33,7 @@ impl Interior {
         let (controller, drain) = drain::channel();
         let (pressure, overload) = overload::channel();
         let metrics = Metrics::new(Build { version: "0", commit: "0" });
-        let (access_log, _writer) = access_log::start(Scope::Off, std::io::sink(), metrics.clone())
+        let (access_log, _writer) = access_log::start(Scope::Off, "one", std::io::sink(), metrics.clone())
             .expect("a log that is off needs nothing of the system");
         let config = Config {
             http: Vec::new(),

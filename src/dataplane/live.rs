@@ -18,11 +18,15 @@ use crate::table::RoutingTable;
 use crate::table::decide::Scheme;
 use crate::table::origin::{Endpoint, Origin, OriginKey};
 use crate::table::route::{Route, Routes, ServingState};
-use crate::telemetry::metrics::{DistributionMetrics, Metrics, OriginEndpoints, OriginMetrics};
+use crate::telemetry::metrics::{
+    DistributionMetrics, Metrics, OriginEndpoints, OriginMetrics, RequestMetrics,
+};
 
 /// A table with what requests and handshakes need beside it.
 #[derive(Debug, Default)]
 pub(crate) struct LiveTable {
+    /// How many tables were published up to this one; 0 is what stands in for the first.
+    pub(crate) generation: u64,
     /// The pure table.
     pub(crate) table: RoutingTable,
     /// By position, those of [`crate::table::Hosts::routes`].
@@ -31,8 +35,6 @@ pub(crate) struct LiveTable {
     pub(crate) endpoints: Arc<HashSet<SocketAddr>>,
     /// How handshakes are answered.
     pub(crate) tls: Arc<Configs>,
-    /// Whether it was published; what stands in for the first table was not.
-    pub(crate) is_published: bool,
 }
 
 impl LiveTable {
@@ -73,6 +75,8 @@ pub(crate) struct LiveDistribution {
     origins: Vec<LiveTarget>,
     /// What logs call its behaviors, by the same positions.
     labels: Vec<String>,
+    /// Who counts their requests, by the same positions.
+    requests: Vec<Arc<RequestMetrics>>,
 }
 
 impl LiveDistribution {
@@ -105,6 +109,11 @@ impl LiveDistribution {
             }
         }
         told
+    }
+
+    /// Who counts the requests of the route at that position.
+    pub(crate) fn requests(&self, route_position: usize) -> &RequestMetrics {
+        self.requests.get(route_position).map_or(self.metrics.requests(), |own| own)
     }
 
     /// What logs call the route at that position: its pattern.
@@ -191,7 +200,8 @@ impl Linker {
         } else {
             Arc::new(self.tls.link(&table.certificates, &before.tls))
         };
-        LiveTable { table, distributions, endpoints, tls, is_published: true }
+        let generation = before.generation + 1;
+        LiveTable { generation, table, distributions, endpoints, tls }
     }
 
     fn distribution(
@@ -226,8 +236,9 @@ impl Linker {
                 https: route.target.of(Scheme::Https).map(&mut link),
             })
             .collect();
-        let labels = routes.iter().map(Route::label).collect();
-        Arc::new(LiveDistribution { routes: Arc::clone(routes), metrics, origins, labels })
+        let labels: Vec<_> = routes.iter().map(Route::label).collect();
+        let requests = labels.iter().map(|label| metrics.behavior(label)).collect();
+        Arc::new(LiveDistribution { routes: Arc::clone(routes), metrics, origins, labels, requests })
     }
 
     /// What is known of an origin since somebody began to use it.

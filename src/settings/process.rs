@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::network::network;
 use crate::telemetry::access_log::Scope;
 use crate::telemetry::log::Format;
+use crate::telemetry::metrics::Detail;
 
 /// More data-plane threads than this are used only when asked for.
 const MOST_DEFAULT_WORKERS: usize = 16;
@@ -42,6 +43,20 @@ pub struct Process {
     #[arg(long, env = "TIDEGATE_ACCESS_LOG", value_name = "SCOPE", default_value = "all", value_enum)]
     pub access_log: Scope,
 
+    /// Whether the metrics of requests carry the behavior's pattern, too
+    #[arg(
+        long,
+        env = "TIDEGATE_METRICS_DETAIL",
+        value_name = "DETAIL",
+        default_value = "distribution",
+        value_enum
+    )]
+    pub metrics_detail: Detail,
+
+    /// The name of this replica in the access log; without this flag POD_NAME, else the name of the machine
+    #[arg(long, env = "TIDEGATE_IDENTITY", value_name = "NAME")]
+    identity: Option<String>,
+
     /// How the process's own log looks, on stderr; without this flag pretty on a terminal, else json
     #[arg(long, env = "TIDEGATE_LOG_FORMAT", value_name = "FORMAT", value_enum)]
     pub log_format: Option<Format>,
@@ -58,6 +73,14 @@ pub struct Process {
 }
 
 impl Process {
+    /// What this replica is called.
+    pub fn identity(&self) -> String {
+        let of_pod = || std::env::var("POD_NAME").ok();
+        let of_machine = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let name = self.identity.clone().or_else(of_pod).or_else(of_machine).unwrap_or_default();
+        name.trim().to_owned()
+    }
+
     /// How many data-plane threads there are.
     pub fn workers(&self) -> NonZeroUsize {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);

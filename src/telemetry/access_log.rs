@@ -18,6 +18,13 @@ use crate::telemetry::metrics::Metrics;
 /// How many lines wait for the writer: at 500 bytes each, 4 MiB.
 const QUEUE: usize = 8192;
 
+/// What most lines fit into, in bytes.
+const USUAL_LINE: usize = 1024;
+
+/// How long the writer rests when it has written everything. While it rests, a line that is handed in wakes
+/// nobody, so a worker pays for no system call; the queue holds what comes meanwhile.
+const REST: Duration = Duration::from_millis(5);
+
 /// Which requests have a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scope {
@@ -50,6 +57,9 @@ pub struct Line<'l> {
     /// The `X-Request-Id` that the origin saw; a WebSocket's two lines share it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<&'l str>,
+    /// The trace that a valid `traceparent` names, 32 hexadecimal digits (W3C Trace Context).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<&'l str>,
     /// Which viewer connection, unique within the process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_id: Option<u64>,
@@ -107,6 +117,10 @@ pub struct Line<'l> {
     /// The status that the origin gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin_status: Option<u16>,
+    /// Why the last attempt on the origin that failed did, also where a later one succeeded, or why its answer was
+    /// cut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin_error: Option<&'l str>,
     /// How long connecting to the origin took; none on a pooled connection.
     #[serde(rename = "connect_ms", skip_serializing_if = "Option::is_none", serialize_with = "as_ms")]
     pub connect: Option<Duration>,
@@ -131,6 +145,9 @@ pub struct Line<'l> {
     /// `User-Agent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<&'l str>,
+    /// The table that judged the request: each one that is published has the next number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_generation: Option<u64>,
     /// Who ended a WebSocket, from the closed list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed_by: Option<&'l str>,
@@ -154,18 +171,12 @@ fn as_ms<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S:
     duration.map(|duration| duration.as_micros() as f64 / 1e3).serialize(serializer)
 }
 
-/// A line with the time at which it was written.
-#[derive(Serialize)]
-struct Stamped<'l> {
-    ts: String,
-    #[serde(flatten)]
-    line: &'l Line<'l>,
-}
-
 /// Where lines are handed in; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     scope: Scope,
+    /// `,"replica":"NAME"`, as it stands in each line.
+    replica: Arc<[u8]>,
     queue: SyncSender<Message>,
     metrics: Metrics,
 }
@@ -184,12 +195,13 @@ pub struct Writer {
     finished: Receiver<()>,
 }
 
-/// Starts the thread that writes lines to `output`.
+/// Starts the thread that writes the lines of `replica` to `output`.
 ///
 /// # Errors
 /// Where the system has no thread left.
 pub fn start(
     scope: Scope,
+    replica: &str,
     output: impl Write + Send + 'static,
     metrics: Metrics,
 ) -> io::Result<(AccessLog, Writer)> {
@@ -202,7 +214,8 @@ pub fn start(
         // Nobody waits any more where `finish` has given up.
         drop(done);
     })?;
-    Ok((AccessLog { scope, queue: queue.clone(), metrics }, Writer { queue, finishing, finished }))
+    let replica = format!(",\"replica\":{}", serde_json::Value::from(replica)).into_bytes().into();
+    Ok((AccessLog { scope, replica, queue: queue.clone(), metrics }, Writer { queue, finishing, finished }))
 }
 
 impl AccessLog {
@@ -211,13 +224,8 @@ impl AccessLog {
         if !self.wants(line) {
             return;
         }
-        // Milliseconds, always three digits, so that lines sort as text.
-        let ts = format!("{:.3}", jiff::Timestamp::now());
-        let handed_in = serde_json::to_vec(&Stamped { ts, line }).is_ok_and(|mut bytes| {
-            bytes.push(b'\n');
-            self.queue.try_send(Message::Line(bytes)).is_ok()
-        });
-        if !handed_in {
+        let stamped = stamp(&self.replica, line);
+        if !stamped.is_ok_and(|bytes| self.queue.try_send(Message::Line(bytes)).is_ok()) {
             self.metrics.access_log_dropped();
         }
     }
@@ -229,6 +237,22 @@ impl AccessLog {
             Scope::All => true,
         }
     }
+}
+
+/// The line as JSON, with the time and the replica, in one buffer that goes to the writer as it is.
+fn stamp(replica: &[u8], line: &Line<'_>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(USUAL_LINE);
+    // Milliseconds, always three digits, so that lines sort as text.
+    write!(bytes, "{{\"ts\":\"{:.3}\"", jiff::Timestamp::now())?;
+    bytes.extend_from_slice(replica);
+    let brace = bytes.len();
+    serde_json::to_writer(&mut bytes, line)?;
+    // There is always an event, so what follows the brace is a field.
+    if let Some(brace) = bytes.get_mut(brace) {
+        *brace = b',';
+    }
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 impl Writer {
@@ -257,6 +281,11 @@ fn write_lines(lines: &Receiver<Message>, mut output: impl Write, finishing: &At
                 if finishing.load(Ordering::Acquire) {
                     return;
                 }
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "to be woken by each line is what this avoids"
+                )]
+                std::thread::sleep(REST);
                 match lines.recv() {
                     Ok(message) => message,
                     Err(_) => break,
@@ -274,6 +303,8 @@ fn write_lines(lines: &Receiver<Message>, mut output: impl Write, finishing: &At
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::telemetry::metrics::Build;
     use crate::telemetry::page::Page;
@@ -298,7 +329,7 @@ mod tests {
 
     fn written(scope: Scope, lines: &[Line<'_>]) -> Vec<serde_json::Value> {
         let page = Page::default();
-        let (log, writer) = start(scope, page.clone(), metrics()).unwrap();
+        let (log, writer) = start(scope, "one", page.clone(), metrics()).unwrap();
         lines.iter().for_each(|line| log.write(line));
         writer.finish(Duration::from_secs(10));
         let text = page.text();
@@ -315,11 +346,62 @@ mod tests {
             duration: Some(Duration::from_nanos(1_234_567)),
             ..Line::default()
         };
-        let bytes = serde_json::to_string(&Stamped { ts: "t".to_owned(), line: &line }).unwrap();
+        let bytes = serde_json::to_string(&line).unwrap();
         assert_eq!(
             bytes,
-            r#"{"ts":"t","event":"request","path":"/a","status":200,"duration_ms":1.234,"referer":"https://x.example/","user_agent":"a\nb\u001b[31m"}"#
+            r#"{"event":"request","path":"/a","status":200,"duration_ms":1.234,"referer":"https://x.example/","user_agent":"a\nb\u001b[31m"}"#
         );
+    }
+
+    #[test]
+    fn the_guide_names_every_field_and_no_other() {
+        let address: std::net::SocketAddr = ([192, 0, 2, 1], 1).into();
+        let (text, duration) = (Some("x"), Some(Duration::ZERO));
+        let line = Line {
+            event: Event::WebsocketClose,
+            request_id: text,
+            trace_id: text,
+            connection_id: Some(1),
+            viewer: Some(address.into()),
+            x_forwarded_for: text,
+            listener: Some(address),
+            scheme: text,
+            sni: text,
+            host: text,
+            method: text,
+            path: text,
+            protocol: text,
+            status: Some(101),
+            reason: text,
+            namespace: text,
+            distribution: text,
+            behavior: text,
+            origin: text,
+            endpoint: Some(address),
+            attempts: Some(1),
+            origin_status: Some(101),
+            origin_error: text,
+            connect: duration,
+            first_byte: duration,
+            duration,
+            bytes_in: Some(1),
+            bytes_out: Some(1),
+            tls_version: text,
+            referer: text,
+            user_agent: text,
+            config_generation: Some(1),
+            closed_by: text,
+            close_code: Some(1000),
+            frames_in: Some(1),
+            frames_out: Some(1),
+        };
+        let written = written(Scope::All, &[line]);
+        let fields: BTreeSet<_> = written[0].as_object().unwrap().keys().map(String::as_str).collect();
+        let guide = include_str!("../../docs/access-log.md");
+        let named = guide.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0));
+        assert_eq!(fields, named.collect());
+        assert_eq!(written[0]["replica"], "one");
+        assert!(written[0]["ts"].as_str().unwrap().ends_with('Z'));
     }
 
     #[test]
@@ -338,7 +420,7 @@ mod tests {
     fn a_stuck_reader_costs_lines_and_never_a_wait() {
         let (_held, blocker) = sync_channel(1);
         let metrics = metrics();
-        let (log, writer) = start(Scope::All, Stuck(blocker), metrics.clone()).unwrap();
+        let (log, writer) = start(Scope::All, "one", Stuck(blocker), metrics.clone()).unwrap();
         // More than the writer buffers, so it is stuck with the first line.
         let long = "x".repeat(16 * 1024);
         log.write(&Line { user_agent: Some(&long), ..Line::default() });

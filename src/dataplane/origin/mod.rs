@@ -77,6 +77,8 @@ pub(crate) struct Report {
     pub(crate) attempts: u32,
     /// How long the last new connection took; none where a pooled one was used.
     pub(crate) connect: Option<Duration>,
+    /// Why the last attempt that the origin failed did.
+    pub(crate) error: Option<Reason>,
     /// The cookie that keeps the viewer on that endpoint, where it has not got it yet.
     pub(crate) set_cookie: Option<HeaderValue>,
     /// When the answer must have ended; none where it may take as long as it goes on.
@@ -138,6 +140,9 @@ async fn attempts(
         };
         let (Attempt::NotConnected(reason) | Attempt::Failed(reason)) = failed;
         now = Instant::now();
+        if is_the_origins(reason) {
+            report.error = Some(reason);
+        }
         judge_failure(origin, trial, reason, now);
         let is_last = report.attempts >= attempts || !outgoing.body.is_replayable();
         if matches!(failed, Attempt::Failed(_)) || is_last {
@@ -209,10 +214,14 @@ fn judge_answer(origin: &LiveOrigin, trial: Trial, waited_since: Instant, incomi
     }
 }
 
+/// A viewer that broke off is not the origin's failure.
+fn is_the_origins(reason: Reason) -> bool {
+    !matches!(reason, Reason::ViewerTimeout | Reason::BadRequest | Reason::BodyTooLarge)
+}
+
 /// Connections that fail, resets and timeouts are the endpoint's failures.
 fn judge_failure(origin: &LiveOrigin, trial: Trial, reason: Reason, now: Instant) {
-    // A viewer that broke off is not the origin's failure.
-    if !matches!(reason, Reason::ViewerTimeout | Reason::BadRequest | Reason::BodyTooLarge) {
+    if is_the_origins(reason) {
         origin.metrics.failed(reason.as_str());
     }
     let counts = matches!(

@@ -23,7 +23,7 @@ pub(crate) fn answer(
         return None;
     }
     let live = worker.tables.current();
-    if !live.is_published || live.table.hosts.find(host).is_some() {
+    if live.generation == 0 || live.table.hosts.find(host).is_some() {
         return None;
     }
     Some(if worker.drain.phase() > Phase::Serving {

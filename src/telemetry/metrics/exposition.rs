@@ -9,7 +9,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 
 use super::cells::HistogramReading;
-use super::traffic::{CloseCode, DistributionMetrics, OriginMetrics, Traffic};
+use super::traffic::{CloseCode, DistributionMetrics, OriginMetrics, RequestMetrics, Traffic};
 use crate::object::ObjectKey;
 
 /// Labels in the order in which they are printed.
@@ -84,19 +84,30 @@ type Distributions = [std::sync::Arc<DistributionMetrics>];
 
 fn requests(encoder: &mut DescriptorEncoder<'_>, all: &Distributions) -> fmt::Result {
     let mut family = Family::begin(encoder, "requests", "Finished requests", MetricType::Counter)?;
-    for metrics in all {
-        for ((code, protocol), sum) in metrics.requests.values() {
+    let all: Vec<_> = all
+        .iter()
+        .flat_map(|metrics| metrics.live_requests().into_iter().map(move |requests| (metrics, requests)))
+        .collect();
+    for (metrics, requests) in &all {
+        for ((code, protocol), sum) in requests.finished.values() {
             let code = code.to_string();
             let labels = labels(metrics).with("code", &code).with("protocol", protocol);
-            family.counter(&labels, sum)?;
+            family.counter(&with_behavior(labels, requests), sum)?;
         }
     }
     let help = "From the request head to the last byte of the answer, upgrades excluded";
     let mut family = Family::begin(encoder, "request_duration_seconds", help, MetricType::Histogram)?;
-    for metrics in all {
-        family.histogram(&labels(metrics), &metrics.duration.read())?;
+    for (metrics, requests) in &all {
+        family.histogram(&with_behavior(labels(metrics), requests), &requests.duration.read())?;
     }
     Ok(())
+}
+
+fn with_behavior<'l>(labels: Labels<'l>, requests: &'l RequestMetrics) -> Labels<'l> {
+    match &requests.behavior {
+        Some(pattern) => labels.with("behavior", pattern),
+        None => labels,
+    }
 }
 
 fn web_sockets(encoder: &mut DescriptorEncoder<'_>, all: &Distributions) -> fmt::Result {

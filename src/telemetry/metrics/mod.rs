@@ -31,7 +31,7 @@ pub use config::ConfigMetrics;
 pub use drain::Remaining;
 pub use endpoints::OriginEndpoints;
 pub use objects::Objects;
-pub use traffic::{Direction, DistributionMetrics, OriginMetrics, TunnelMetrics};
+pub use traffic::{Detail, Direction, DistributionMetrics, OriginMetrics, RequestMetrics, TunnelMetrics};
 pub use workers::{Counted, Present, WorkerMetrics};
 
 use crate::object::ObjectKey;
@@ -104,12 +104,17 @@ pub struct Build {
 impl Metrics {
     /// An empty set; the process's age counts from here.
     pub fn new(build: Build) -> Self {
+        Self::with_detail(build, Detail::default())
+    }
+
+    /// The same, where the metrics of requests tell as much as `detail` says.
+    pub fn with_detail(build: Build, detail: Detail) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::Process::new()));
         let ours = registry.sub_registry_with_prefix("tidegate");
         let labels = vec![("version", build.version), ("commit", build.commit)];
         ours.register("build", "The release that runs", Info::new(labels));
-        let traffic = Arc::new(traffic::Traffic::new());
+        let traffic = Arc::new(traffic::Traffic::new(detail));
         ours.register_collector(Box::new(Arc::clone(&traffic)));
         let config = ConfigMetrics::new();
         ours.register_collector(Box::new(config.clone()));
@@ -176,8 +181,8 @@ impl Metrics {
     }
 
     /// The metrics of requests that no Distribution answers.
-    pub fn unmatched(&self) -> Arc<DistributionMetrics> {
-        Arc::clone(&self.0.traffic.unmatched)
+    pub fn unmatched(&self) -> &RequestMetrics {
+        self.0.traffic.unmatched.requests()
     }
 
     /// The metrics of the way from a change to a published table.

@@ -19,8 +19,8 @@ fn page(metrics: &Metrics) -> String {
 fn a_request_is_counted_under_its_distribution() {
     let metrics = metrics();
     let web = metrics.distribution(&ObjectKey::new("shop", "web"));
-    web.request(StatusCode::OK, "h1", Duration::from_millis(3));
-    web.request(StatusCode::SWITCHING_PROTOCOLS, "h1", Duration::from_millis(3));
+    web.requests().count(StatusCode::OK, "h1", Duration::from_millis(3));
+    web.requests().count(StatusCode::SWITCHING_PROTOCOLS, "h1", Duration::from_millis(3));
     let page = page(&metrics);
     let shop = r#"namespace="shop",distribution="web""#;
     assert!(
@@ -73,7 +73,7 @@ fn count_everything(metrics: &Metrics) -> (TunnelMetrics, Entered, Counted) {
     let key = ObjectKey::new("shop", "web");
     let web = metrics.distribution(&key);
     let api = web.origin("api");
-    web.request(StatusCode::OK, "h1", Duration::ZERO);
+    web.requests().count(StatusCode::OK, "h1", Duration::ZERO);
     web.web_socket_handshake_failed("websocket_version");
     api.failed("origin_reset");
     let (tunnel, open) = (api.web_socket_opened(), api.web_socket_opened());
@@ -156,4 +156,26 @@ fn workers_are_added_up() {
     drop(idle);
     let after = page(&metrics);
     assert!(after.contains(r#"connections{state="open"} 2.0"#), "{after}");
+}
+
+#[test]
+fn the_behavior_is_told_where_it_was_asked_for() {
+    let build = Build { version: "1.2.3", commit: "abc" };
+    let metrics = Metrics::with_detail(build, Detail::Behavior);
+    let web = metrics.distribution(&ObjectKey::new("shop", "web"));
+    let (api, rest) = (web.behavior("/api/*"), web.behavior("*"));
+    for requests in [&api, &*web.behavior("/api/*"), &rest, metrics.unmatched()] {
+        requests.count(StatusCode::OK, "h2", Duration::ZERO);
+    }
+    let before = page(&metrics);
+    for line in [
+        r#"namespace="shop",distribution="web",code="200",protocol="h2",behavior="/api/*"} 2"#,
+        r#"namespace="shop",distribution="web",code="200",protocol="h2",behavior="*"} 1"#,
+        r#"namespace="",distribution="",code="200",protocol="h2",behavior=""} 1"#,
+        r#"request_duration_seconds_count{namespace="shop",distribution="web",behavior="/api/*"} 2"#,
+    ] {
+        assert!(before.contains(line), "{line}: {before}");
+    }
+    drop(api);
+    assert!(!page(&metrics).contains("/api/*"));
 }

@@ -28,10 +28,45 @@ const WEB_SOCKET_BOUNDS: &[f64] =
 pub struct DistributionMetrics {
     /// None for requests that no Distribution answers; its labels are then empty.
     pub(super) key: Option<ObjectKey>,
-    pub(super) requests: Counters<(u16, &'static str)>,
-    pub(super) duration: Histogram,
+    /// All requests, or those that no behavior's own metrics count.
+    requests: Arc<RequestMetrics>,
+    detail: Detail,
+    behaviors: Mutex<BTreeMap<String, Weak<RequestMetrics>>>,
     pub(super) web_socket: WebSocketMetrics,
     origins: Mutex<BTreeMap<String, Weak<OriginMetrics>>>,
+}
+
+/// How much the metrics of requests tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Detail {
+    /// The Distribution.
+    #[default]
+    Distribution,
+    /// The behavior's pattern, too.
+    Behavior,
+}
+
+/// The requests of a Distribution, or of one of its behaviors.
+#[derive(Debug)]
+pub struct RequestMetrics {
+    /// The pattern, where the metrics tell it.
+    pub(super) behavior: Option<String>,
+    pub(super) finished: Counters<(u16, &'static str)>,
+    pub(super) duration: Histogram,
+}
+
+impl RequestMetrics {
+    fn new(behavior: Option<String>) -> Self {
+        Self { behavior, finished: Counters::default(), duration: Histogram::new(REQUEST_BOUNDS) }
+    }
+
+    /// Counts a finished request; `protocol` is `h1` or `h2`. An upgrade is counted with its 101.
+    pub fn count(&self, status: http::StatusCode, protocol: &'static str, duration: Duration) {
+        self.finished.add((status.as_u16(), protocol), 1);
+        if status != http::StatusCode::SWITCHING_PROTOCOLS {
+            self.duration.observe(duration);
+        }
+    }
 }
 
 /// What is counted of a Distribution's WebSockets beyond those that are open.
@@ -97,11 +132,13 @@ impl CloseCode {
 }
 
 impl DistributionMetrics {
-    pub(super) fn new(key: Option<ObjectKey>) -> Self {
+    pub(super) fn new(key: Option<ObjectKey>, detail: Detail) -> Self {
+        let behavior = (detail == Detail::Behavior).then(String::new);
         Self {
             key,
-            requests: Counters::default(),
-            duration: Histogram::new(REQUEST_BOUNDS),
+            requests: Arc::new(RequestMetrics::new(behavior)),
+            detail,
+            behaviors: Mutex::default(),
             web_socket: WebSocketMetrics {
                 opened: Counter::default(),
                 closed: Counters::default(),
@@ -114,11 +151,34 @@ impl DistributionMetrics {
         }
     }
 
-    /// Counts a finished request; `protocol` is `h1` or `h2`. An upgrade is counted with its 101.
-    pub fn request(&self, status: http::StatusCode, protocol: &'static str, duration: Duration) {
-        self.requests.add((status.as_u16(), protocol), 1);
-        if status != http::StatusCode::SWITCHING_PROTOCOLS {
-            self.duration.observe(duration);
+    /// The metrics of requests that belong to no behavior.
+    pub fn requests(&self) -> &RequestMetrics {
+        &self.requests
+    }
+
+    /// The metrics of the requests under the behavior with this pattern: its own where metrics tell it, else those
+    /// of the Distribution.
+    pub fn behavior(&self, pattern: &str) -> Arc<RequestMetrics> {
+        if self.detail == Detail::Distribution {
+            return Arc::clone(&self.requests);
+        }
+        let mut behaviors = locked(&self.behaviors);
+        if let Some(known) = behaviors.get(pattern).and_then(Weak::upgrade) {
+            return known;
+        }
+        behaviors.retain(|_, behavior| behavior.strong_count() > 0);
+        let made = Arc::new(RequestMetrics::new(Some(pattern.to_owned())));
+        behaviors.insert(pattern.to_owned(), Arc::downgrade(&made));
+        made
+    }
+
+    /// What there is to tell of requests: all that is counted in one place has one entry.
+    pub(super) fn live_requests(&self) -> Vec<Arc<RequestMetrics>> {
+        match (self.detail, &self.key) {
+            (Detail::Behavior, Some(_)) => {
+                locked(&self.behaviors).values().filter_map(Weak::upgrade).collect()
+            }
+            _ => vec![Arc::clone(&self.requests)],
         }
     }
 
@@ -216,12 +276,14 @@ impl TunnelMetrics {
 #[derive(Debug)]
 pub(super) struct Traffic {
     pub(super) unmatched: Arc<DistributionMetrics>,
+    detail: Detail,
     distributions: Mutex<BTreeMap<ObjectKey, Weak<DistributionMetrics>>>,
 }
 
 impl Traffic {
-    pub(super) fn new() -> Self {
-        Self { unmatched: Arc::new(DistributionMetrics::new(None)), distributions: Mutex::default() }
+    pub(super) fn new(detail: Detail) -> Self {
+        let unmatched = Arc::new(DistributionMetrics::new(None, detail));
+        Self { unmatched, detail, distributions: Mutex::default() }
     }
 
     pub(super) fn distribution(&self, key: &ObjectKey) -> Arc<DistributionMetrics> {
@@ -229,7 +291,7 @@ impl Traffic {
         if let Some(known) = distributions.get(key).and_then(Weak::upgrade) {
             return known;
         }
-        let made = Arc::new(DistributionMetrics::new(Some(key.clone())));
+        let made = Arc::new(DistributionMetrics::new(Some(key.clone()), self.detail));
         distributions.insert(key.clone(), Arc::downgrade(&made));
         made
     }

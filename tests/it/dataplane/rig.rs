@@ -84,7 +84,8 @@ impl Plane {
         let (controller, drain) = drain::channel();
         let (overload, level) = overload::channel();
         let metrics = Metrics::new(Build { version: "0", commit: "0" });
-        let (access_log, _writer) = access_log::start(Scope::Off, std::io::sink(), metrics.clone()).unwrap();
+        let (access_log, _writer) =
+            access_log::start(Scope::Off, "one", std::io::sink(), metrics.clone()).unwrap();
         let config = Config {
             http: vec![address],
             https: vec![([127, 0, 0, 1], 0).into()],
