@@ -19,6 +19,7 @@ mod policies;
 mod proxy_protocol;
 mod retries;
 pub(crate) mod rig;
+mod rollout;
 mod slow_viewers;
 mod streaming;
 pub(crate) mod tls;

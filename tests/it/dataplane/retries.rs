@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use super::counting::{Behaviour, CountingOrigin};
 use super::rig::{LIMIT, Plane, RawOrigin, Site, Viewer, field, soon};
+use super::rollout::{self, Outcome, Shape};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -335,4 +336,19 @@ async fn a_full_endpoint_is_passed_over_and_full_ones_are_503() {
     next.until("\r\n\r\n").await;
     next.send(OK).await;
     assert_status(&fourth.response().await, 200);
+}
+
+#[tokio::test]
+async fn rollouts_lose_no_request() {
+    let shape = Shape {
+        endpoints: 5,
+        rollouts: 2,
+        step: Duration::from_millis(100),
+        stop_after: Duration::from_millis(1500),
+        rate: 200,
+        viewers: 10,
+    };
+    let Outcome { served, failed } = rollout::run(&shape).await;
+    assert!(failed.is_empty(), "{} of {} failed: {:?}", failed.len(), served + failed.len(), failed.first());
+    assert!(served > 100, "{served}");
 }
