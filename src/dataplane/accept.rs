@@ -8,16 +8,14 @@ use std::rc::Rc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Viewer, http1, http2};
 use super::entrance::Entrance;
-use super::guarded_io::Counted;
 use super::listener::{self, Kind, Listener};
 use super::places::{Place, TooMany};
 use super::proxy_protocol::{self, Failure, For};
-use super::tls::{self, Protocol, Session};
+use super::tls::{self, Encrypted, Protocol, Session};
 use super::viewer::address::{Peer, Trust};
 use super::worker::Worker;
 use crate::settings::ProxyProtocol;
@@ -163,14 +161,7 @@ impl Door {
         }
     }
 
-    async fn serve_tls(
-        &self,
-        stream: TlsStream<Counted<TcpStream>>,
-        session: Session,
-        peer: Peer,
-        place: Place,
-        open: Entered,
-    ) {
+    async fn serve_tls(&self, stream: Encrypted, session: Session, peer: Peer, place: Place, open: Entered) {
         let worker = Rc::clone(&self.worker);
         match session.protocol {
             Protocol::Http1 => {

@@ -34,6 +34,9 @@ use crate::table::route::ViewerProtocols;
 /// one could tell what is wrong.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
+/// A stream after its handshake; boxed, since whoever passes it on would keep room for it.
+pub(crate) type Encrypted = Box<TlsStream<Counted<TcpStream>>>;
+
 /// What a handshake settled.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
@@ -95,9 +98,16 @@ impl HandshakeFailure {
 pub(crate) async fn accept(
     worker: &Worker,
     stream: TcpStream,
-) -> Result<(TlsStream<Counted<TcpStream>>, Session), HandshakeFailure> {
-    let handshake = timeout(worker.limits.tls_handshake, shake_hands(worker, stream));
-    let result = handshake.await.unwrap_or(Err(HandshakeFailure::Timeout));
+) -> Result<(Encrypted, Session), HandshakeFailure> {
+    let handshake = async {
+        if !matches!(stream.peek(&mut [0]).await, Ok(1)) {
+            return Err(HandshakeFailure::NotBegun);
+        }
+        // Large, and soon over.
+        Box::pin(shake_hands(worker, stream)).await
+    };
+    let result = timeout(worker.limits.tls_handshake, handshake).await;
+    let result = result.unwrap_or(Err(HandshakeFailure::Timeout));
     match &result {
         Ok((stream, session)) => {
             let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
@@ -109,13 +119,7 @@ pub(crate) async fn accept(
     result
 }
 
-async fn shake_hands(
-    worker: &Worker,
-    stream: TcpStream,
-) -> Result<(TlsStream<Counted<TcpStream>>, Session), HandshakeFailure> {
-    if !matches!(stream.peek(&mut [0]).await, Ok(1)) {
-        return Err(HandshakeFailure::NotBegun);
-    }
+async fn shake_hands(worker: &Worker, stream: TcpStream) -> Result<(Encrypted, Session), HandshakeFailure> {
     let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), Counted::new(stream));
     let mut start = match (&mut acceptor).await {
         Ok(start) => start,
@@ -137,7 +141,7 @@ async fn shake_hands(
         linger(start.io, &worker.limits).await;
         return Err(HandshakeFailure::NoCertificate);
     };
-    let stream = start.into_stream(config).await?;
+    let stream = Box::new(start.into_stream(config).await?);
     let version = match stream.get_ref().1.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => "1.2",
         _ => "1.3",

@@ -238,15 +238,23 @@ impl Worker {
 }
 
 /// Keeps a panic from the other tasks of the worker; the panic hook has told where it was.
-pub(crate) async fn caught(metrics: Metrics, lost: Lost, task: impl Future<Output = ()>) {
-    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-        metrics.panicked(lost);
-        tracing::error!(
-            event = "task.panicked",
-            lost = lost.as_str(),
-            "something was lost to a fault of ours; please report it with the line before this one"
-        );
-    }
+///
+/// No `async fn`, which would keep room for the task twice.
+pub(crate) fn caught(
+    metrics: Metrics,
+    lost: Lost,
+    task: impl Future<Output = ()>,
+) -> impl Future<Output = ()> {
+    AssertUnwindSafe(task).catch_unwind().map(move |ended| {
+        if ended.is_err() {
+            metrics.panicked(lost);
+            tracing::error!(
+                event = "task.panicked",
+                lost = lost.as_str(),
+                "something was lost to a fault of ours; please report it with the line before this one"
+            );
+        }
+    })
 }
 
 /// The newest table as this worker has it: read once for each request and each handshake.

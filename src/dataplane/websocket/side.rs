@@ -68,3 +68,17 @@ macro_rules! side_over_tls {
 
 side_over_tls!(tokio_rustls::server::TlsStream<S>);
 side_over_tls!(tokio_rustls::client::TlsStream<S>);
+
+impl<S: Side> Side for Box<S> {
+    fn reset_when_dropped(&self) {
+        (**self).reset_when_dropped();
+    }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        (**self).poll_readable(cx)
+    }
+
+    fn taken(&self) -> u64 {
+        (**self).taken()
+    }
+}

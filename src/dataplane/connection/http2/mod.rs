@@ -55,6 +55,11 @@ enum End {
 
 /// Serves a connection to its end.
 pub(crate) async fn serve<S: Side>(viewer: Rc<Viewer>, stream: S) {
+    // Large, and not to be paid for by connections that speak HTTP/1.1.
+    Box::pin(live(viewer, stream)).await;
+}
+
+async fn live<S: Side>(viewer: Rc<Viewer>, stream: S) {
     let limits = &viewer.worker.limits;
     let (ours, lent) = Lent::new(stream);
     let guarded = Guarded::counting(lent, Lent::taken);
