@@ -10,6 +10,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
+use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -22,7 +23,7 @@ use super::lookup::Object;
 use crate::api::DistributionSpec;
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot};
-use crate::table::certificate::Certificate;
+use crate::table::certificate::{Authorities, Certificate};
 use crate::table::host::HostPattern;
 
 /// What a Secret gave.
@@ -73,6 +74,35 @@ pub(super) fn secret_of(distribution: &ObjectKey, spec: &DistributionSpec) -> Op
     let namespace = named.secret_namespace.as_ref().unwrap_or(&distribution.namespace);
     (*namespace == distribution.namespace)
         .then(|| ObjectKey::new(namespace.as_str(), named.secret_name.as_str()))
+}
+
+/// The Secrets that a Distribution's origins are shown the certificates of.
+pub(super) fn shown_to_origins(
+    distribution: &ObjectKey,
+    spec: &DistributionSpec,
+) -> impl Iterator<Item = ObjectKey> {
+    let names =
+        spec.origins.iter().filter_map(|origin| origin.origin_tls.client_certificate_secret_name.as_ref());
+    names.map(|name| ObjectKey::new(distribution.namespace.as_str(), name.as_str()))
+}
+
+/// The authorities under `ca.crt` of a Secret.
+///
+/// # Errors
+/// What is wrong with it, to follow the Secret's name.
+pub(super) fn authorities(secret: &Secret) -> Result<Authorities, &'static str> {
+    let bundle = secret.data.as_ref().and_then(|data| data.get("ca.crt")).ok_or("has no key ca.crt")?;
+    let certificates = CertificateDer::pem_slice_iter(&bundle.0)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| "has a ca.crt that is not PEM")?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &certificates {
+        roots.add(certificate.clone()).map_err(|_| "has a ca.crt that is no X.509 certificate")?;
+    }
+    if roots.is_empty() {
+        return Err("has a ca.crt without a certificate in PEM");
+    }
+    Ok(Authorities { roots: Arc::new(roots), fingerprint: fingerprint(&certificates) })
 }
 
 /// Reads the named Secrets, but those that are the very same as last time.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use super::aliases::Claim;
@@ -34,6 +34,10 @@ pub(super) struct Inputs {
     pub backends: BTreeMap<String, Backend>,
     /// The Secret of its `viewerCertificate`; none where there is nothing to look for.
     pub certificate: Option<NamedSecret>,
+    /// The Secrets that hold the authorities of its origins, by name.
+    pub authorities: BTreeMap<String, Lookup<Object<Secret>>>,
+    /// Those whose certificate is shown to its origins.
+    pub client_certificates: BTreeMap<String, NamedSecret>,
     /// Why EndpointSlices cannot be read, as a clause.
     pub slices_unreadable: Option<String>,
 }
@@ -92,6 +96,13 @@ impl<'s> Cluster<'s> {
         Backend { service, slices }
     }
 
+    fn plain_secret(&self, key: &ObjectKey) -> Lookup<Object<Secret>> {
+        let secrets = &self.snapshot.secrets;
+        Lookup::of(key, secrets.get(key), Kind::Secret, &self.snapshot.problems, || {
+            nearest_in_namespace(key, secrets)
+        })
+    }
+
     fn secret(&self, key: ObjectKey) -> NamedSecret {
         let loaded = self.secrets.get(&key);
         let lookup = Lookup::of(&key, loaded, Kind::Secret, &self.snapshot.problems, || {
@@ -119,6 +130,18 @@ impl Inputs {
                     let backend = ObjectKey::new(key.namespace.as_str(), service.name.as_str());
                     (service.name.clone(), cluster.backend(&backend))
                 })
+                .collect(),
+            authorities: spec
+                .origins
+                .iter()
+                .filter_map(|origin| origin.origin_tls.ca_secret_name.clone())
+                .map(|name| {
+                    let lookup = cluster.plain_secret(&ObjectKey::new(key.namespace.as_str(), name.as_str()));
+                    (name, lookup)
+                })
+                .collect(),
+            client_certificates: certificates::shown_to_origins(key, spec)
+                .map(|secret| (secret.name.clone(), cluster.secret(secret)))
                 .collect(),
             certificate: certificates::secret_of(key, spec).map(|secret| cluster.secret(secret)),
             slices_unreadable: problems.degraded.get(&Kind::EndpointSlice).map(|problem| clause(problem)),

@@ -16,6 +16,7 @@ mod endpoints;
 mod inputs;
 mod lookup;
 mod memory;
+mod origin_tls;
 mod origins;
 mod services;
 mod traffic;
@@ -105,7 +106,11 @@ fn named_secrets(snapshot: &Snapshot, options: &Options) -> BTreeSet<ObjectKey> 
         certificates::secret_of(key, &distribution.spec)
     };
     let named = snapshot.distributions.iter().filter_map(of_distribution);
-    named.chain(options.default_certificate.clone()).collect()
+    let shown = snapshot
+        .distributions
+        .iter()
+        .flat_map(|(key, distribution)| certificates::shown_to_origins(key, &distribution.spec));
+    named.chain(shown).chain(options.default_certificate.clone()).collect()
 }
 
 /// Puts the units' shares together, and keeps each part of the last table that is still right.

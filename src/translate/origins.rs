@@ -10,13 +10,13 @@ use super::endpoints::{self, Collected, Ignored};
 use super::inputs::Inputs;
 use super::services::{self, Problem};
 use super::unserved::{self, Effect};
-use super::{Options, balancing, traffic};
-use crate::api::{self, Behavior};
+use super::{Options, balancing, origin_tls, traffic};
+use crate::api::{self, Behavior, OriginProtocolPolicy};
 use crate::conditions::facts::{Finding, OriginFact, OriginState};
 use crate::conditions::reasons::Reason;
 use crate::object::ObjectKey;
 use crate::table::decide::Scheme;
-use crate::table::origin::{Endpoint, HostHeader, HttpVersion, Origin, OriginKey};
+use crate::table::origin::{Endpoint, HostHeader, HttpVersion, Origin, OriginKey, OriginTls};
 
 /// What came of one origin.
 pub(super) struct CompiledOrigin {
@@ -24,6 +24,12 @@ pub(super) struct CompiledOrigin {
     pub usable: Option<Usable>,
     /// What is told of it.
     pub fact: OriginFact,
+}
+
+/// What is spoken to the endpoints of an origin.
+struct Spoken {
+    http_version: HttpVersion,
+    tls: Option<Arc<OriginTls>>,
 }
 
 /// An origin that requests can go to, though it may have no endpoint just now.
@@ -48,8 +54,11 @@ pub(super) fn compile(
     let collected = pass.collect(options, findings);
     let compiled = pass.origin(findings);
     let (compiled, collected) = match (served, collected, compiled) {
-        (Ok(()), Ok((collected, http_version)), Ok(compiled)) => {
-            (Origin { http_version, ..compiled }, collected)
+        (Ok(()), Ok((collected, spoken)), Ok(compiled)) => {
+            let Spoken { http_version, tls } = spoken;
+            let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+            let key = OriginKey { scheme, ..compiled.key };
+            (Origin { key, http_version, tls, ..compiled }, collected)
         }
         (Err(reason), _, _) | (_, Err(reason), _) | (_, _, Err(reason)) => {
             pass.report_unusable(findings);
@@ -129,29 +138,43 @@ impl Pass<'_> {
     ///
     /// # Errors
     /// The reason why there is no port to use.
-    fn collect(
-        self,
-        options: &Options,
-        findings: &mut Vec<Finding>,
-    ) -> Result<(Collected, HttpVersion), Reason> {
+    fn collect(self, options: &Options, findings: &mut Vec<Finding>) -> Result<(Collected, Spoken), Reason> {
         let named = self.origin.service.namespace.as_ref();
         let own = named.is_none_or(|namespace| *namespace == self.inputs.key.namespace);
         let backend = self.inputs.backends.get(&self.origin.service.name).filter(|_| own);
         // That the namespace is not served was said of the field.
         let backend = backend.ok_or(Reason::UnsupportedValue)?;
-        let resolved = services::resolve(&self.service(), backend, self.origin.http_port.as_ref())
+        let (wanted, scheme) = match self.origin.origin_protocol_policy {
+            Some(OriginProtocolPolicy::HttpsOnly) => (self.origin.https_port.as_ref(), Scheme::Https),
+            _ => (self.origin.http_port.as_ref(), Scheme::Http),
+        };
+        let resolved = services::resolve(&self.service(), backend, wanted, scheme)
             .map_err(|problem| self.report(problem.reason, &problem.text, findings))?;
         if let Some(Problem { reason, text }) = resolved.outdated {
             let message =
                 format!("KeptLastGood: origin {:?}: {text} Its last version is still used.", self.origin.id);
             findings.push(Finding { reason, message });
         }
-        if let Some(asked) = self.asked_by_app_protocol(resolved.port) {
-            let problem = format!("appProtocol {asked:?} of its Service port is not served by this version.");
-            return Err(self.report(Reason::UnsupportedValue, &problem, findings));
-        }
-        let http_version = self.http_version(resolved.port);
-        Ok((endpoints::collect(&backend.slices, resolved.port, options), http_version))
+        let spoken = Spoken {
+            http_version: self.http_version(resolved.port),
+            tls: self.tls(resolved.port, findings)?.map(Arc::new),
+        };
+        Ok((endpoints::collect(&backend.slices, resolved.port, options), spoken))
+    }
+
+    /// The TLS that `originProtocolPolicy` asks for, else the port's `appProtocol`.
+    ///
+    /// # Errors
+    /// The reason why what it needs is not there.
+    fn tls(self, port: &ServicePort, findings: &mut Vec<Finding>) -> Result<Option<OriginTls>, Reason> {
+        let asked = match (self.origin.origin_protocol_policy, port.app_protocol.as_deref()) {
+            (Some(OriginProtocolPolicy::HttpsOnly), _) => "originProtocolPolicy",
+            (None, Some("https" | "kubernetes.io/wss")) => "appProtocol of its Service port",
+            _ => return Ok(None),
+        };
+        origin_tls::compile(self.inputs, self.origin, asked)
+            .map(Some)
+            .map_err(|problem| self.report(problem.reason, &problem.text, findings))
     }
 
     /// What `httpVersion` says, else the port's `appProtocol`.
@@ -160,17 +183,6 @@ impl Pass<'_> {
             (Some(api::HttpVersion::Http2), _) | (None, Some("kubernetes.io/h2c")) => HttpVersion::Http2,
             (Some(api::HttpVersion::Http11), _) | (None, _) => HttpVersion::Http1,
         }
-    }
-
-    /// The port's `appProtocol`, where it decides and asks for what is not served: TLS.
-    fn asked_by_app_protocol(self, port: &ServicePort) -> Option<&str> {
-        let origin = self.origin;
-        let asked = port.app_protocol.as_deref()?;
-        let decides = match asked {
-            "https" | "kubernetes.io/wss" => origin.origin_protocol_policy.is_none(),
-            _ => false,
-        };
-        decides.then_some(asked)
     }
 
     /// How the origin is spoken to.

@@ -8,6 +8,7 @@ use crate::api::PortReference;
 use crate::conditions::reasons::Reason;
 use crate::nearest::nearest;
 use crate::object::ObjectKey;
+use crate::table::decide::Scheme;
 
 /// What is wrong with a Service, as sentences that name it.
 pub(super) struct Problem {
@@ -33,6 +34,7 @@ pub(super) fn resolve<'u>(
     name: &ObjectKey,
     backend: &'u Backend,
     wanted: Option<&PortReference>,
+    scheme: Scheme,
 ) -> Result<Resolved<'u>, Problem> {
     let trouble = backend.service.trouble.as_ref().map(|trouble| describe(name, trouble));
     let Some(service) = &backend.service.found else {
@@ -44,7 +46,7 @@ pub(super) fn resolve<'u>(
         let text = format!("Service {name} is of type ExternalName, which has no endpoints of its own.");
         return Err(Problem { reason: Reason::ExternalNameForbidden, text });
     }
-    match choose_port(service, wanted) {
+    match choose_port(service, wanted, scheme) {
         Ok(port) => Ok(Resolved { port, outdated: trouble }),
         Err(problem) => {
             Err(Problem { reason: Reason::PortNotFound, text: format!("Service {name} {problem}") })
@@ -65,20 +67,26 @@ fn describe(name: &ObjectKey, trouble: &Trouble) -> Problem {
     }
 }
 
-/// The port of plain HTTP where an origin names none.
-const HTTP: i32 = 80;
-
-/// The TCP port that `httpPort` names; without it 80 if the Service has that, else its only port.
+/// The TCP port that `httpPort` or `httpsPort` names; without it 80 or 443 if the Service has that, else its only
+/// port.
 ///
 /// # Errors
 /// What is wrong, to follow the Service's name, with what it has instead.
-fn choose_port<'s>(service: &'s Service, wanted: Option<&PortReference>) -> Result<&'s ServicePort, String> {
+fn choose_port<'s>(
+    service: &'s Service,
+    wanted: Option<&PortReference>,
+    scheme: Scheme,
+) -> Result<&'s ServicePort, String> {
+    let (usual, field) = match scheme {
+        Scheme::Http => (80, "httpPort"),
+        Scheme::Https => (443, "httpsPort"),
+    };
     let ports: Vec<&ServicePort> = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten()).collect();
     let tcp = || ports.iter().copied().filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP");
     let chosen = match wanted {
         Some(PortReference::Number(number)) => tcp().find(|port| port.port == *number),
         Some(PortReference::Name(name)) => tcp().find(|port| port.name.as_ref() == Some(name)),
-        None => tcp().find(|port| port.port == HTTP).or_else(|| only(tcp())),
+        None => tcp().find(|port| port.port == usual).or_else(|| only(tcp())),
     };
     chosen.ok_or_else(|| {
         let has = inventory(tcp());
@@ -89,7 +97,7 @@ fn choose_port<'s>(service: &'s Service, wanted: Option<&PortReference>) -> Resu
                 format!("has no port {name:?}{}", proposal.unwrap_or_else(|| format!(" ({has}).")))
             }
             Some(PortReference::Number(number)) => format!("has no port {number} ({has})."),
-            None => format!("has no port 80 and not exactly one other ({has}); set httpPort."),
+            None => format!("has no port {usual} and not exactly one other ({has}); set {field}."),
         }
     })
 }

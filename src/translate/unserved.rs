@@ -8,8 +8,8 @@
 //! makes things better is served without.
 
 use crate::api::{
-    Behavior, DistributionSpec, OnOriginTerminating, Origin, OriginProtocolPolicy, OriginTls,
-    ResponseHeadersPolicy, SourceRanges, ViewerCertificate, WebSocket, WebSocketLimits,
+    Behavior, DistributionSpec, OnOriginTerminating, Origin, OriginProtocolPolicy, ResponseHeadersPolicy,
+    SourceRanges, ViewerCertificate, WebSocket, WebSocketLimits,
 };
 
 /// A field that is set, not at its default, and not served.
@@ -84,7 +84,7 @@ pub(super) fn of_origin(origin: &Origin, namespace: &str) -> Vec<Unserved> {
         id: _,
         service,
         http_port: _,
-        https_port,
+        https_port: _,
         origin_protocol_policy,
         origin_path: _,
         host_header: _,
@@ -103,13 +103,12 @@ pub(super) fn of_origin(origin: &Origin, namespace: &str) -> Vec<Unserved> {
     } = origin;
     let mut found = Found::default();
     found.withheld("service.namespace", service.namespace.as_ref().is_some_and(|named| named != namespace));
-    let tls = origin_protocol_policy.is_some_and(|policy| policy != OriginProtocolPolicy::HttpOnly);
-    found.withheld("originProtocolPolicy", tls);
+    let matches_viewer = *origin_protocol_policy == Some(OriginProtocolPolicy::MatchViewer);
+    found.withheld("originProtocolPolicy", matches_viewer);
     for header in custom_headers.iter().filter(|header| header.value_from.is_some()) {
         found.withheld(format!("customHeaders[{:?}].valueFrom", header.name), true);
     }
-    found.withheld("originTls", *origin_tls != OriginTls::default());
-    found.served_without("httpsPort", https_port.is_some());
+    found.withheld("originTls.caConfigMapName", origin_tls.ca_config_map_name.is_some());
     found.0
 }
 
@@ -259,8 +258,7 @@ mod tests {
             (origin(json!({"service": {"namespace": "bank"}})), "service.namespace", Withheld),
             (origin(json!({"originProtocolPolicy": "match-viewer"})), "originProtocolPolicy", Withheld),
             (origin(json!({"customHeaders": [header]})), "customHeaders[\"x-a\"].valueFrom", Withheld),
-            (origin(json!({"originTls": {"insecureSkipVerify": true}})), "originTls", Withheld),
-            (origin(json!({"httpsPort": 443})), "httpsPort", SERVED_WITHOUT),
+            (origin(json!({"originTls": {"caConfigMapName": "ca"}})), "originTls.caConfigMapName", Withheld),
             (behavior(json!({"sourceRanges": {"allow": ["10.0.0.0/8"]}})), "sourceRanges", Withheld),
             (
                 behavior(json!({"responseHeadersPolicy": {"removeHeaders": ["server"]}})),
@@ -306,7 +304,8 @@ mod tests {
                 "secretName": "tls", "secretNamespace": "shop", "minimumProtocolVersion": "TLSv1.2_2021",
             },
             "origins": [{
-                "service": {"namespace": "shop"}, "httpPort": "http", "originProtocolPolicy": "http-only",
+                "service": {"namespace": "shop"}, "httpPort": "http", "httpsPort": 443, "originProtocolPolicy": "https-only",
+                "originTls": {"serverName": "a.example", "caSecretName": "ca", "clientCertificateSecretName": "own"},
                 "originPath": "/v2", "hostHeader": "origin", "customHeaders": [{"name": "x-a", "value": "b"}],
                 "connectionAttempts": 1, "connectionTimeout": "1s", "originReadTimeout": "1s",
                 "responseIdleTimeout": "1s", "originKeepaliveTimeout": "1s", "httpVersion": "http2",

@@ -15,7 +15,7 @@ use crate::api::Distribution;
 use crate::snapshot::Kind;
 
 /// The keys of a TLS Secret that are read.
-const SECRET_KEYS: [&str; 2] = ["tls.crt", "tls.key"];
+const SECRET_KEYS: [&str; 3] = ["tls.crt", "tls.key", "ca.crt"];
 
 /// A kind that the provider watches.
 pub(crate) trait Watched:

@@ -1,0 +1,107 @@
+//! TLS towards an origin: whom to trust and what to show, out of the Secrets that `originTls` names.
+
+use super::certificates;
+use super::inputs::{Inputs, NamedSecret};
+use super::lookup::{Trouble, did_you_mean};
+use super::services::Problem;
+use crate::api;
+use crate::conditions::reasons::Reason;
+use crate::object::ObjectKey;
+use crate::table::certificate::Certificate;
+use crate::table::host::HostName;
+use crate::table::origin::{Digest, OriginTls, Trust};
+use std::sync::Arc;
+
+/// What `originTls` gives for an origin; `asked` is what asks for TLS.
+///
+/// # Errors
+/// What is missing or bad.
+pub(super) fn compile(inputs: &Inputs, origin: &api::Origin, asked: &str) -> Result<OriginTls, Problem> {
+    let settings = &origin.origin_tls;
+    let invalid = |text: String| Problem { reason: Reason::Invalid, text };
+    let name = |name: &str| {
+        HostName::parse(name).map_err(|_| invalid(format!("originTls.serverName {name:?} is no host name.")))
+    };
+    let pins: Option<Vec<Digest>> = settings.certificate_sha256.iter().map(|pin| digest(pin)).collect();
+    let pins =
+        pins.ok_or_else(|| invalid("originTls.certificateSha256 has a value that is no SHA-256.".into()))?;
+    let mut server_name = settings.server_name.as_deref().map(name).transpose()?;
+    let trust = if settings.insecure_skip_verify {
+        Trust::Anything
+    } else if let Some(secret) = &settings.ca_secret_name {
+        // Whoever has a certificate of these authorities is not yet this Service.
+        if server_name.is_none() {
+            server_name = Some(name(&format!("{}.{}.svc", origin.service.name, inputs.key.namespace))?);
+        }
+        Trust::Authorities(authorities(inputs, secret)?.into(), pins)
+    } else if !pins.is_empty() {
+        Trust::Pinned(pins)
+    } else if server_name.is_some() {
+        Trust::PublicRoots
+    } else {
+        return Err(invalid(format!(
+            "{asked} asks for TLS, and originTls does not say how the certificate is verified; set serverName (for the public roots), caSecretName, certificateSha256 or insecureSkipVerify."
+        )));
+    };
+    let shown = settings.client_certificate_secret_name.as_ref();
+    let client_certificate = shown.map(|secret| client_certificate(inputs, secret)).transpose()?;
+    Ok(OriginTls { server_name, trust, client_certificate })
+}
+
+/// 64 hexadecimal digits.
+fn digest(text: &str) -> Option<Digest> {
+    let mut digest = Digest::default();
+    let pairs = text.as_bytes().chunks(2);
+    if text.len() != 2 * digest.len() {
+        return None;
+    }
+    for (byte, pair) in digest.iter_mut().zip(pairs) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(digest)
+}
+
+fn authorities(inputs: &Inputs, name: &str) -> Result<crate::table::certificate::Authorities, Problem> {
+    let key = ObjectKey::new(inputs.key.namespace.as_str(), name);
+    let what = format!("originTls.caSecretName: Secret {key}");
+    let lookup = inputs.authorities.get(name);
+    match lookup.and_then(|lookup| lookup.found.as_ref()) {
+        Some(secret) => certificates::authorities(secret)
+            .map_err(|why| Problem { reason: Reason::InvalidCertificate, text: format!("{what} {why}.") }),
+        None => {
+            let trouble = lookup.and_then(|lookup| lookup.trouble.as_ref());
+            Err(missing(&what, trouble, lookup.and_then(|lookup| lookup.nearest.as_deref())))
+        }
+    }
+}
+
+fn client_certificate(inputs: &Inputs, name: &str) -> Result<Arc<Certificate>, Problem> {
+    let key = ObjectKey::new(inputs.key.namespace.as_str(), name);
+    let what = format!("originTls.clientCertificateSecretName: Secret {key}");
+    let named: Option<&NamedSecret> = inputs.client_certificates.get(name);
+    let lookup = named.map(|named| &named.lookup);
+    let Some(found) = lookup.and_then(|lookup| lookup.found.as_ref()) else {
+        let trouble = lookup.and_then(|lookup| lookup.trouble.as_ref());
+        return Err(missing(&what, trouble, lookup.and_then(|lookup| lookup.nearest.as_deref())));
+    };
+    match found.usable() {
+        Some(loaded) => Ok(Arc::clone(&loaded.certificate)),
+        None => {
+            let why = found.problem().unwrap_or("holds no certificate");
+            Err(Problem { reason: Reason::InvalidCertificate, text: format!("{what} {why}.") })
+        }
+    }
+}
+
+fn missing(what: &str, trouble: Option<&Trouble>, nearest: Option<&str>) -> Problem {
+    let (reason, text) = match trouble {
+        Some(Trouble::KindUnreadable(why)) => {
+            (Reason::RefNotPermitted, format!("{what} cannot be read: {why}."))
+        }
+        Some(Trouble::Undecodable(why)) => {
+            (Reason::InvalidCertificate, format!("{what} does not decode: {why}."))
+        }
+        None => (Reason::SecretNotFound, format!("{what} not found{}", did_you_mean(nearest))),
+    };
+    Problem { reason, text }
+}
