@@ -101,45 +101,56 @@ pub(crate) async fn accept(
 ) -> Result<(Encrypted, Session), HandshakeFailure> {
     let handshake = async {
         if !matches!(stream.peek(&mut [0]).await, Ok(1)) {
-            return Err(HandshakeFailure::NotBegun);
+            return Err(Refusal { failure: HandshakeFailure::NotBegun, told: None });
         }
         // Large, and soon over.
         Box::pin(shake_hands(worker, stream)).await
     };
-    let result = timeout(worker.limits.tls_handshake, handshake).await;
-    let result = result.unwrap_or(Err(HandshakeFailure::Timeout));
-    match &result {
-        Ok((stream, session)) => {
+    let Refusal { failure, told } = match timeout(worker.limits.tls_handshake, handshake).await {
+        Ok(Ok((stream, session))) => {
             let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
             worker.metrics.tls_handshake(session.version, if resumed { "true" } else { "false" }, "ok");
+            return Ok((stream, session));
         }
-        Err(HandshakeFailure::NotBegun) => {}
-        Err(failure) => worker.metrics.tls_handshake("none", "false", failure.as_str()),
+        Ok(Err(refusal)) => refusal,
+        Err(_) => Refusal { failure: HandshakeFailure::Timeout, told: None },
+    };
+    if !matches!(failure, HandshakeFailure::NotBegun) {
+        worker.metrics.tls_handshake("none", "false", failure.as_str());
     }
-    result
+    if let Some(stream) = told {
+        linger(stream, &worker.limits).await;
+    }
+    Err(failure)
 }
 
-async fn shake_hands(worker: &Worker, stream: TcpStream) -> Result<(Encrypted, Session), HandshakeFailure> {
+/// A handshake that came to nothing.
+struct Refusal {
+    failure: HandshakeFailure,
+    /// The stream, where the viewer was told why: it is to read that, whatever it sends meanwhile.
+    told: Option<Counted<TcpStream>>,
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self { failure: error.into(), told: None }
+    }
+}
+
+async fn shake_hands(worker: &Worker, stream: TcpStream) -> Result<(Encrypted, Session), Refusal> {
     let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), Counted::new(stream));
     let mut start = match (&mut acceptor).await {
         Ok(start) => start,
-        Err(error) => {
-            // It was told what is wrong, and is to hear it whatever it sends meanwhile.
-            if let Some(stream) = acceptor.take_io() {
-                linger(stream, &worker.limits).await;
-            }
-            return Err(error.into());
-        }
+        Err(error) => return Err(Refusal { failure: error.into(), told: acceptor.take_io() }),
     };
-    let Ok(_permit) = worker.handshakes.acquire().await else { return Err(HandshakeFailure::Timeout) };
+    let _permit = worker.handshakes.acquire().await.map_err(io::Error::other)?;
     // What is not a host name is a name that nobody owns.
     let sni = start.client_hello().server_name().and_then(|name| HostName::parse(name).ok());
     // The one read of the table: the identity stays, whatever is published later.
     let chosen = choose(&worker.tables.current(), sni.as_ref());
     let Some((identity, config)) = chosen else {
         start.io.write_all(&UNRECOGNIZED_NAME).await?;
-        linger(start.io, &worker.limits).await;
-        return Err(HandshakeFailure::NoCertificate);
+        return Err(Refusal { failure: HandshakeFailure::NoCertificate, told: Some(start.io) });
     };
     let stream = Box::new(start.into_stream(config).await?);
     let version = match stream.get_ref().1.protocol_version() {
