@@ -1,7 +1,7 @@
 //! Listening sockets: one for each worker on each address, and the kernel spreads the viewers over them.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -74,10 +74,7 @@ pub(crate) fn bind(
     workers: NonZeroUsize,
 ) -> Result<Vec<Listener>, ListenError> {
     let fail = |source| ListenError { address, kind, source };
-    let mut address = address;
-    if !ipv6_is_on() && address.is_ipv6() && address.ip().is_unspecified() {
-        address.set_ip(Ipv4Addr::UNSPECIFIED.into());
-    }
+    let mut address = reachable(address, ipv6());
     // Sockets that share a port share it with any process of the same user: only one that does not share finds
     // out whether somebody else listens there.
     drop(open(address, Sharing::Alone).map_err(fail)?);
@@ -111,8 +108,24 @@ fn open(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn ipv6_is_on() -> bool {
-    Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)).is_ok()
+/// Whether the system speaks IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ipv6 {
+    On,
+    Off,
+}
+
+fn ipv6() -> Ipv6 {
+    let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP));
+    if socket.is_ok() { Ipv6::On } else { Ipv6::Off }
+}
+
+/// Every address is meant by `[::]`; without IPv6 those are the ones of IPv4.
+fn reachable(address: SocketAddr, ipv6: Ipv6) -> SocketAddr {
+    if ipv6 == Ipv6::Off && address.ip() == Ipv6Addr::UNSPECIFIED {
+        return (Ipv4Addr::UNSPECIFIED, address.port()).into();
+    }
+    address
 }
 
 /// Settings of every connection, to viewers and to origins.
@@ -121,4 +134,23 @@ pub(crate) fn tune(stream: &TcpStream) {
     // They fail only on a connection that is dead already, which its first read will tell.
     let _dead_already = stream.set_nodelay(true);
     let _dead_already = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_is_meant_also_where_there_is_no_ipv6() {
+        let rows = [
+            ("[::]:80", Ipv6::Off, "0.0.0.0:80"),
+            ("[::]:80", Ipv6::On, "[::]:80"),
+            // What was meant exactly must fail if it is not there.
+            ("[::1]:80", Ipv6::Off, "[::1]:80"),
+            ("127.0.0.1:80", Ipv6::Off, "127.0.0.1:80"),
+        ];
+        for (asked, ipv6, expected) in rows {
+            assert_eq!(reachable(asked.parse().unwrap(), ipv6).to_string(), expected);
+        }
+    }
 }
