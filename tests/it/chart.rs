@@ -74,6 +74,10 @@ fn every_argument_is_one_that_serve_takes() -> anyhow::Result<()> {
     let everything_set = [
         r#"watchNamespaces=["shop","blog"]"#,
         r#"defaultCertificate="shop/tls""#,
+        r#"trustedProxies=["10.0.0.0/8","192.0.2.1"]"#,
+        r#"proxyProtocol="require""#,
+        r#"viewerHealthPath="/healthz""#,
+        "maxConnectionsPerIp=100",
         "workers=3",
         r#"logLevel="info,tidegate::provider=debug""#,
         r#"accessLog="errors""#,
@@ -103,6 +107,13 @@ fn the_pod_ends_after_its_drain() -> anyhow::Result<()> {
 fn a_spread_that_does_not_fit_into_the_drain_is_refused() -> anyhow::Result<()> {
     let said = refusal(&["drain.timeoutSeconds=100", "drain.websocketSpreadSeconds=96"])?;
     assert!(said.contains("lower the first or raise the second"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn required_headers_of_nobody_are_refused() -> anyhow::Result<()> {
+    let said = refusal(&[r#"proxyProtocol="require""#])?;
+    assert!(said.contains("name their networks in trustedProxies"), "{said}");
     Ok(())
 }
 
