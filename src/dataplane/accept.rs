@@ -211,3 +211,67 @@ impl Door {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::runtime::{Builder, LocalOptions};
+
+    use super::*;
+    use crate::dataplane::{Config, Limits, prepare};
+    use crate::telemetry::access_log::{self, Scope};
+    use crate::telemetry::metrics::{Build, Metrics};
+    use crate::{drain, overload};
+
+    #[test]
+    fn whoever_waits_when_a_listener_closes_is_let_in() {
+        let serve = async {
+            let (_controller, drain) = drain::channel();
+            let metrics = Metrics::new(Build { version: "0", commit: "0" });
+            let (log, _writer) = access_log::start(Scope::Off, "0", io::sink(), metrics.clone()).unwrap();
+            let config = Config {
+                http: vec![([127, 0, 0, 1], 0).into()],
+                https: Vec::new(),
+                workers: NonZeroUsize::MIN,
+                limits: Limits::default(),
+                entrance: Entrance::default(),
+                https_redirect_port: 443,
+                overload: overload::channel().1,
+            };
+            let (_inner, mut seeds) = prepare(&config, &drain, &metrics, &log).unwrap();
+            let (worker, mut listeners, _letters) = Worker::new(seeds.remove(0));
+            let listener = listeners.remove(0);
+            let mut waiting = Vec::new();
+            for _ in 0..20 {
+                waiting.push(TcpStream::connect(listener.local).await.unwrap());
+            }
+            let closing = CancellationToken::new();
+            closing.cancel();
+            run(worker, listener, closing).await.unwrap();
+            for mut viewer in waiting {
+                viewer.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+                let mut answer = String::new();
+                viewer.read_to_string(&mut answer).await.unwrap();
+                assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+            }
+        };
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        let limit = std::time::Duration::from_secs(10);
+        runtime.block_on(async { timeout(limit, serve).await }).expect("it takes too long");
+    }
+
+    #[test]
+    fn a_viewer_that_left_is_no_trouble_of_ours() {
+        let error = |code| io::Error::from_raw_os_error(code);
+        for gone in [rustix::io::Errno::CONNABORTED, rustix::io::Errno::INTR, rustix::io::Errno::HOSTUNREACH]
+        {
+            assert!(concerns_one_viewer(&error(gone.raw_os_error())), "{gone}");
+        }
+        for ours in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOBUFS] {
+            assert!(!concerns_one_viewer(&error(ours.raw_os_error())), "{ours}");
+        }
+    }
+}

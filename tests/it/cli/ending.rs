@@ -1,89 +1,9 @@
 //! How the running process ends: signals, exit statuses, and what is cut.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
-use serde_json::Value;
-
-/// The limit of every wait here.
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// A running `tidegate serve` over a folder; killed when the test is over.
-struct Serving {
-    child: Child,
-    /// The lines of its log.
-    log: Receiver<Value>,
-    http: SocketAddr,
-}
-
-impl Serving {
-    /// Starts it, and waits until a table is in force.
-    fn start(folder: &Path, drain: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .args(["serve", "--http-listen=127.0.0.1:0", "--https-listen=off", "--admin-listen=127.0.0.1:0"])
-            .arg("--manifests")
-            .arg(folder)
-            .args(drain)
-            .env_clear()
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let log = read_log(child.stderr.take().expect("stderr is piped"));
-        let listening = wait_for(&log, "serve.listening");
-        let http = listening["http"].as_str().and_then(|text| text.parse().ok()).expect("one address");
-        wait_for(&log, "config.published");
-        Self { child, log, http }
-    }
-
-    /// Sends a signal by its name.
-    fn signal(&self, name: &str) {
-        let kill = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
-        assert!(kill.expect("kill starts").success());
-    }
-
-    /// Waits for the end, which closes the log, and gives the exit status.
-    fn end(mut self) -> Option<i32> {
-        while let Ok(line) = self.log.recv_timeout(LIMIT) {
-            assert_ne!(line["level"], "ERROR", "{line}");
-        }
-        self.child.wait().expect("the process can be waited for").code()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // Only fails where it has ended already.
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-fn read_log(stderr: ChildStderr) -> Receiver<Value> {
-    let (sender, lines) = channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            let line = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not a JSON line: {line}"));
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    lines
-}
-
-fn wait_for(log: &Receiver<Value>, event: &str) -> Value {
-    loop {
-        let line = log.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("no line of {event}"));
-        if line["event"] == event {
-            return line;
-        }
-    }
-}
+use super::serving::{LIMIT, Serving, wait_for};
 
 /// A folder with one Distribution, `example.com`, whose only endpoint is `origin`.
 fn folder(origin: SocketAddr) -> tempfile::TempDir {

@@ -1,6 +1,8 @@
 //! The command line as scripts meet it: exit statuses, and one sentence that says what to do.
 
+mod descriptors;
 mod ending;
+mod serving;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -81,6 +83,7 @@ fn a_contradiction_is_a_usage_error_that_says_what_to_write() {
     let arguments = ["serve", "--manifests", ".", "--drain-timeout", "20s"];
     assert_fails(&arguments, 2, "write --drain-timeout 35s or more, or a shorter spread");
     assert_fails(&["serve", "--manifests", ".", "--kubeconfig", "x"], 2, "keep one of them");
+    assert_fails(&["serve", "--manifests", ".", "--proxy-protocol", "require"], 2, "in --trusted-proxies");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Bytes on the wire: viewers and origins over loopback, tables made by hand.
 
+mod accept;
 mod addresses;
 mod attempts;
 mod choice;

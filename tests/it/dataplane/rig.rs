@@ -66,6 +66,11 @@ impl Plane {
         plane
     }
 
+    /// The same before its first table.
+    pub(crate) fn unpublished(entrance: Entrance) -> Self {
+        Self::on(LOOPBACK, 1, Limits::default(), entrance).unwrap()
+    }
+
     fn of_workers(workers: usize, limits: Limits) -> Self {
         Self::on(LOOPBACK, workers, limits, Entrance::default()).unwrap()
     }
@@ -311,10 +316,11 @@ impl Drop for EchoOrigin {
     }
 }
 
-/// One Distribution, `test/NAME`, with the alias `NAME.example`.
+/// One Distribution, `test/NAME` unless told otherwise, with the alias `NAME.example`.
 #[derive(Clone)]
 pub(crate) struct Site {
     pub(crate) name: &'static str,
+    pub(crate) namespace: &'static str,
     pub(crate) endpoints: Vec<SocketAddr>,
     pub(crate) default: RouteShape,
     pub(crate) ordered: Vec<(&'static str, RouteShape)>,
@@ -341,6 +347,7 @@ impl Site {
         };
         Self {
             name,
+            namespace: "test",
             endpoints: endpoints.to_vec(),
             default,
             ordered: Vec::new(),
@@ -352,7 +359,7 @@ impl Site {
     }
 
     fn key(&self) -> ObjectKey {
-        ObjectKey::new("test", self.name)
+        ObjectKey::new(self.namespace, self.name)
     }
 }
 

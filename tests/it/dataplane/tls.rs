@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{AlertDescription, ClientConfig, HandshakeKind, RootCertStore};
+use rustls::{AlertDescription, ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
+use tidegate::dataplane::{Entrance, Limits, TrustedProxies};
 use tidegate::object::ObjectKey;
 use tidegate::table::certificate::{Certificate, Certificates, OwnCertificate};
 use tidegate::table::host::HostPattern;
@@ -46,11 +47,19 @@ pub(crate) fn usable(made: &Made) -> OwnCertificate {
 }
 
 pub(crate) fn client(trusted: &[&Made], alpn: &[&[u8]]) -> Arc<ClientConfig> {
+    client_of(trusted, alpn, rustls::DEFAULT_VERSIONS)
+}
+
+pub(crate) fn client_of(
+    trusted: &[&Made],
+    alpn: &[&[u8]],
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     trusted.iter().for_each(|made| roots.add(made.root.clone()).unwrap());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -184,4 +193,67 @@ async fn a_session_resumes_over_a_swap() {
     }
     assert_ne!(kinds[0], HandshakeKind::Resumed);
     assert_eq!(kinds[1], HandshakeKind::Resumed);
+}
+
+#[tokio::test]
+async fn host_and_sni_agree_or_the_request_is_misdirected() {
+    let origin = EchoOrigin::start("web").await;
+    let site = |name| Site::new(name, &[origin.address]);
+    let sites = vec![site("a"), site("b"), Site { namespace: "other", ..site("c") }];
+    let all = ["a.example", "b.example", "c.example", "nobody.example"];
+    let (wide, narrow, default) = (make(&all), make(&["b.example"]), make(&["x.example"]));
+    let mut own = certificates(&[("a", usable(&wide)), ("b", usable(&narrow))], Some(&default));
+    own.by_distribution.insert(ObjectKey::new("other", "c"), usable(&wide));
+    // What a proxy says of the viewer does not change whom the connection is with.
+    let entrance = Entrance {
+        trusted_proxies: TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]),
+        ..Entrance::default()
+    };
+    let plane = Plane::behind(entrance, Limits::default(), Vec::new());
+    plane.handle.publish(table(sites, own));
+    let rows = [
+        ("a.example", "a.example", "200"),
+        ("a.example", "A.Example.", "200"),
+        ("a.example", "a.example:8443", "200"),
+        ("A.EXAMPLE", "a.example", "200"),
+        // Of one namespace, and covered by the certificate that was shown.
+        ("a.example", "b.example", "200"),
+        // Covered, but another tenant's.
+        ("a.example", "c.example", "421"),
+        ("c.example", "a.example", "421"),
+        ("c.example", "c.example", "200"),
+        // Of one namespace, but not covered.
+        ("b.example", "b.example", "200"),
+        ("b.example", "a.example", "421"),
+        ("b.example", "c.example", "421"),
+        // Nobody's host is no one's secret.
+        ("a.example", "nobody.example", "404"),
+        ("b.example", "a.b.example", "404"),
+        // The default certificate speaks for nobody.
+        ("x.example", "x.example", "404"),
+        ("x.example", "a.example", "421"),
+    ];
+    let config = client(&[&wide, &narrow, &default], &[b"http/1.1"]);
+    for (sni, host, status) in rows {
+        for scheme in ["http", "https"] {
+            let mut viewer = handshake(&plane, &config, sni).await.unwrap();
+            let line = format!("Host: {host}\r\nX-Forwarded-Proto: {scheme}");
+            viewer.send(format!("GET / HTTP/1.1\r\n{line}\r\n\r\n")).await;
+            let response = viewer.response().await;
+            assert!(
+                response.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{sni} {host} {scheme}: {response}"
+            );
+            let misdirected = (status == "421").then_some("misdirected");
+            assert!(
+                misdirected.is_none() || field(&response, "x-tidegate-error") == misdirected,
+                "{response}"
+            );
+        }
+    }
+    let mut plain = plane.connect().await;
+    for host in ["a.example", "b.example", "c.example"] {
+        plain.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Proto: https\r\n\r\n")).await;
+        assert!(plain.response().await.starts_with("HTTP/1.1 200 "), "{host}");
+    }
 }
