@@ -22,7 +22,7 @@ mod live;
 mod mailbox;
 mod origin;
 mod places;
-mod proxy_protocol;
+pub(crate) mod proxy_protocol;
 mod response;
 mod tls;
 mod viewer;

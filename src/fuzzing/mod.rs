@@ -10,6 +10,7 @@ mod headers;
 mod host;
 mod manifests;
 mod path_pattern;
+mod proxy_header;
 mod requests;
 mod target;
 
@@ -18,6 +19,7 @@ pub use self::headers::headers;
 pub use self::host::host;
 pub use self::manifests::manifests;
 pub use self::path_pattern::path_pattern;
+pub use self::proxy_header::proxy_header;
 pub use self::requests::requests;
 pub use self::target::target;
 
@@ -25,12 +27,13 @@ pub use self::target::target;
 pub type Target = fn(&[u8]);
 
 /// Every target, by its name: that of its folder in `fuzz/corpus` and of its file in `fuzz/fuzz_targets`.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("frames", frames),
     ("headers", headers),
     ("host", host),
     ("manifests", manifests),
     ("path_pattern", path_pattern),
+    ("proxy_header", proxy_header),
     ("requests", requests),
     ("target", target),
 ];
