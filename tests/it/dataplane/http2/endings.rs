@@ -6,6 +6,7 @@ use tidegate::drain::{Phase, Schedule};
 use tidegate::overload::Level;
 use tokio::time::Instant;
 
+use super::raw::*;
 use super::*;
 use crate::dataplane::rig::{EchoOrigin, RawOrigin};
 
@@ -44,4 +45,30 @@ async fn when_memory_is_high_a_connection_ends_after_what_it_carries() {
     door.plane.overload.set(Level::High);
     assert_eq!(kept.send(get("https://web.example/")).await.unwrap().status(), 200);
     soon(kept.connection).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn while_leaving_a_connection_is_left_once_it_was_of_use() {
+    let door = Door::open(vec![Site::new("web", &[])]);
+    let mut used = Raw::connect(&door, &[]).await;
+    used.send(&request(1)).await;
+    used.until(DATA).await;
+    door.plane.drain.advance(Phase::Leaving);
+    assert_eq!(used.until(GOAWAY).await.error(), NO_ERROR);
+    used.ends().await;
+    // Load balancers still send viewers: a new one gets its answer before it is asked to go.
+    let mut new = Raw::connect(&door, &[]).await;
+    new.send(&frame(PING, 0, 0, &[7; 8])).await;
+    loop {
+        match new.next().await.unwrap().kind {
+            PING => break,
+            kind => assert_ne!(kind, GOAWAY),
+        }
+    }
+    new.send(&request(1)).await;
+    let mut kinds = Vec::new();
+    while let Some(frame) = new.next().await {
+        kinds.push(frame.kind);
+    }
+    assert!(kinds.contains(&DATA) && kinds.contains(&GOAWAY), "{kinds:?}");
 }
