@@ -10,6 +10,8 @@ COPY . .
 ARG TIDEGATE_COMMIT=
 # Both folders outlive the build, so that the next one compiles what has changed.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    # Machines with 64-bit Arm differ in the size of their pages; the largest suits all of them.
+    if [ "$(uname -m)" = aarch64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi; \
     cargo build --locked --release --bin tidegate && cp target/release/tidegate /tidegate
 
 # glibc and the certificates of public authorities, no shell and no package manager.
