@@ -306,8 +306,9 @@ impl Exchange {
         live: &LiveOrigin,
     ) -> Outcome {
         let Incomings { response, returning } = incomings;
-        let Some((origin, loaded)) = returning.into_tunnel().await else {
-            return self.refuse(Reason::OriginReset);
+        let (origin, loaded) = match returning.into_tunnel(live.origin.read_timeout).await {
+            Ok(tunnel) => tunnel,
+            Err(reason) => return self.refuse(reason),
         };
         let (mut head, _no_body) = response.into_parts();
         headers::strip_hop_by_hop(&mut head.headers);

@@ -251,11 +251,15 @@ impl Returning {
     }
 
     /// Takes the connection apart after a 101, for a tunnel that counts on the endpoint until its guard is
-    /// dropped.
-    pub(crate) async fn into_tunnel(self) -> Option<(Upgraded<OriginStream>, Loaded)> {
+    /// dropped; waits for that at most `limit`.
+    pub(crate) async fn into_tunnel(
+        self,
+        limit: Duration,
+    ) -> Result<(Upgraded<OriginStream>, Loaded), Reason> {
         match self.carrier {
-            Carrier::Http1 { connection, .. } => Some((connection.into_upgraded().await?, self.loaded)),
-            Carrier::Http2 { .. } => None,
+            Carrier::Http1 { connection, .. } => Ok((connection.into_upgraded(limit).await?, self.loaded)),
+            // No tunnel is asked for there ([`version`]).
+            Carrier::Http2 { .. } => Err(Reason::Internal),
         }
     }
 }

@@ -16,7 +16,9 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper::ext::on_informational;
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
+use super::answer_first::AnswerFirst;
 use super::failure::{Failure, Reach, is_of_tls, of_viewer, within};
 use super::stream::OriginStream;
 use crate::dataplane::guarded_io::{Guarded, Meter};
@@ -25,7 +27,7 @@ use crate::dataplane::websocket::side::Upgraded;
 use crate::dataplane::worker::Worker;
 use crate::table::reason::Reason;
 
-type Stream = TokioIo<Guarded<OriginStream>>;
+type Stream = TokioIo<AnswerFirst<Guarded<OriginStream>>>;
 
 /// A connection that carries one exchange at a time.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ pub(crate) async fn open(
         .max_buf_size(limits.buffer_bytes)
         .max_headers(limits.header_count)
         .max_header_size(limits.head_bytes)
-        .handshake(TokioIo::new(guarded))
+        .handshake(TokioIo::new(AnswerFirst::new(guarded)))
         .await?;
     let (end, stream) = oneshot::channel();
     worker.spawn(drive(connection, end));
@@ -74,7 +76,7 @@ async fn drive(
         return;
     }
     let parts = connection.into_parts();
-    let stream = parts.io.into_inner().into_inner();
+    let stream = parts.io.into_inner().into_inner().into_inner();
     // Nobody waits for it unless there was a 101; then it is dropped here, and so closed.
     let _nobody_waits = end.send(Upgraded { stream, early: parts.read_buf });
 }
@@ -127,9 +129,11 @@ impl OriginConnection {
         Ok(response)
     }
 
-    /// The stream and what came behind the 101; none where the connection broke right after it.
-    pub(crate) async fn into_upgraded(self) -> Option<Upgraded<OriginStream>> {
-        self.stream.await.ok()
+    /// The stream and what came behind the 101, unless the connection broke right after it or does not get rid of
+    /// the request within `limit`.
+    pub(crate) async fn into_upgraded(self, limit: Duration) -> Result<Upgraded<OriginStream>, Reason> {
+        let upgraded = timeout(limit, self.stream).await.map_err(|_| Reason::OriginReadTimeout)?;
+        upgraded.map_err(|_| Reason::OriginReset)
     }
 }
 

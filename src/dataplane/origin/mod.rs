@@ -5,6 +5,7 @@
 //! the exchange can have happened, or where happening twice does no harm.
 
 mod affinity;
+mod answer_first;
 mod attempt;
 mod balance;
 pub(crate) mod body;
