@@ -286,7 +286,7 @@ impl Exchange {
         if let Some(timeout) = announced_timeout(&head.headers) {
             returning.announced_timeout(timeout);
         }
-        headers::strip_hop_by_hop(&mut head.headers);
+        strip_of_origin(&mut head.headers);
         single_length(&mut head.headers);
         set_cookie(&mut head.headers, report.set_cookie);
         self.leave_where_needed(&mut head.headers);
@@ -311,7 +311,7 @@ impl Exchange {
             Err(reason) => return self.refuse(reason),
         };
         let (mut head, _no_body) = response.into_parts();
-        headers::strip_hop_by_hop(&mut head.headers);
+        strip_of_origin(&mut head.headers);
         head::put_upgrade(&mut head.headers);
         set_cookie(&mut head.headers, report.set_cookie);
         head.version = Version::HTTP_11;
@@ -370,6 +370,13 @@ impl Exchange {
             close(headers);
         }
     }
+}
+
+/// Takes out what an origin may not say to a viewer: what belongs to its connection, and the name of an error of
+/// ours.
+fn strip_of_origin(headers: &mut HeaderMap) {
+    headers::strip_hop_by_hop(headers);
+    headers.remove(errors::X_TIDEGATE_ERROR);
 }
 
 /// Adds the cookie that keeps the viewer on its endpoint to those of the origin.

@@ -12,7 +12,7 @@ use crate::table::reason::Reason;
 use crate::table::target::Target;
 
 /// Names the reason in each error of ours.
-const X_TIDEGATE_ERROR: HeaderName = HeaderName::from_static("x-tidegate-error");
+pub(crate) const X_TIDEGATE_ERROR: HeaderName = HeaderName::from_static("x-tidegate-error");
 
 /// What the proxy can pass on.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
