@@ -11,6 +11,7 @@ mod frames;
 mod framing;
 mod hostile_http1;
 mod hostile_http2;
+mod hostile_origins;
 mod http1;
 mod http2;
 mod http2_origins;

@@ -101,6 +101,9 @@ async fn record(mut stream: TcpStream, way: Way, seen: Arc<Mutex<Seen>>) {
 /// The first message of what was read, and how long it is; none where it has not ended.
 fn message(bytes: &[u8], way: Way) -> Result<Option<(String, usize)>, String> {
     let Some((line, mut fields, head_length)) = head(bytes)? else { return Ok(None) };
+    if line.split(' ').count() != 3 {
+        return Err(format!("a request line: {line:?}"));
+    }
     let body = &bytes[head_length..];
     let Some((body, body_length)) = self::body(&fields, body)? else { return Ok(None) };
     take_ours(&mut fields, way)?;
@@ -116,10 +119,10 @@ fn message(bytes: &[u8], way: Way) -> Result<Option<(String, usize)>, String> {
     Ok(Some((message, head_length + body_length)))
 }
 
-type Fields = Vec<(String, String)>;
+pub(crate) type Fields = Vec<(String, String)>;
 
 /// First line, fields and length of a head.
-fn head(bytes: &[u8]) -> Result<Option<(String, Fields, usize)>, String> {
+pub(crate) fn head(bytes: &[u8]) -> Result<Option<(String, Fields, usize)>, String> {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let text = String::from_utf8(bytes[..end].to_vec()).map_err(|_| "octets over 0x7F".to_owned())?;
     let mut lines = text.split("\r\n");
@@ -138,7 +141,7 @@ fn head(bytes: &[u8]) -> Result<Option<(String, Fields, usize)>, String> {
         }
         fields.push((name.to_owned(), value.to_owned()));
     }
-    if line.bytes().any(|byte| byte.is_ascii_control()) || line.split(' ').count() != 3 {
+    if line.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(format!("a first line: {line:?}"));
     }
     Ok(Some((line, fields, end + 4)))
@@ -149,7 +152,7 @@ fn values<'f>(fields: &'f Fields, name: &str) -> Vec<&'f str> {
 }
 
 /// The body and the octets that it took: framed by exactly one length or by exactly `chunked`.
-fn body(fields: &Fields, bytes: &[u8]) -> Result<Option<(String, usize)>, String> {
+pub(crate) fn body(fields: &Fields, bytes: &[u8]) -> Result<Option<(String, usize)>, String> {
     match (values(fields, "content-length").as_slice(), values(fields, "transfer-encoding").as_slice()) {
         ([], []) => Ok(Some((String::new(), 0))),
         ([length], []) => {

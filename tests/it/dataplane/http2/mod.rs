@@ -23,18 +23,18 @@ use super::rig::{Plane, Site, soon, table};
 use super::tls::{self, Made, certificates, handshake, make};
 
 /// A data plane whose sites have a certificate.
-struct Door {
+pub(super) struct Door {
     plane: Plane,
     certificate: Made,
     client: Arc<ClientConfig>,
 }
 
 impl Door {
-    fn open(sites: Vec<Site>) -> Self {
+    pub(super) fn open(sites: Vec<Site>) -> Self {
         Self::with(Limits::default(), sites)
     }
 
-    fn with(limits: Limits, sites: Vec<Site>) -> Self {
+    pub(super) fn with(limits: Limits, sites: Vec<Site>) -> Self {
         let plane = Plane::of_one_worker(limits, Vec::new());
         let names: Vec<String> = sites.iter().map(|site| format!("{}.example", site.name)).collect();
         let made = make(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -43,19 +43,19 @@ impl Door {
     }
 
     /// A stream on which HTTP/2 was agreed on.
-    async fn stream(&self) -> TlsStream<TcpStream> {
+    pub(super) async fn stream(&self) -> TlsStream<TcpStream> {
         let viewer = handshake(&self.plane, &self.client, "web.example").await.unwrap();
         assert_eq!(viewer.stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         viewer.stream
     }
 
-    async fn connect(&self) -> Client {
+    pub(super) async fn connect(&self) -> Client {
         Client::on(self.stream().await, &h2::client::Builder::new()).await
     }
 }
 
 /// A client's connection.
-struct Client {
+pub(super) struct Client {
     requests: SendRequest<Bytes>,
     connection: JoinHandle<Result<(), h2::Error>>,
 }
@@ -73,7 +73,7 @@ impl Client {
     }
 
     /// Sends a request without a body and waits for the head of its answer.
-    async fn send(&mut self, request: Request<()>) -> Result<Response<RecvStream>, h2::Error> {
+    pub(super) async fn send(&mut self, request: Request<()>) -> Result<Response<RecvStream>, h2::Error> {
         let mut requests = soon(self.requests.clone().ready()).await?;
         soon(requests.send_request(request, true)?.0).await
     }
@@ -95,7 +95,7 @@ fn post(uri: &str) -> Request<()> {
 }
 
 /// Reads a body to its end; gives its trailers, too.
-async fn read(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
+pub(super) async fn read(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
     let mut text = Vec::new();
     while let Some(data) = soon(body.data()).await {
         let data = data?;
