@@ -9,6 +9,7 @@ mod counting;
 mod drain;
 mod frames;
 mod framing;
+mod grpc;
 mod hostile_http1;
 mod hostile_http2;
 mod hostile_origins;

@@ -21,21 +21,21 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: web.example\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A certificate with its key.
-struct Own {
+pub(super) struct Own {
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
 }
 
 impl Own {
     /// One that only its common name says anything of.
-    fn self_signed() -> Self {
+    pub(super) fn self_signed() -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, "pod");
         let key = KeyPair::generate().unwrap();
         Self { certificate: params.self_signed(&key).unwrap().der().clone(), key: key.into() }
     }
 
-    fn digest(&self) -> Digest {
+    pub(super) fn digest(&self) -> Digest {
         digest::digest(&digest::SHA256, &self.certificate).as_ref().try_into().unwrap()
     }
 
@@ -49,7 +49,7 @@ impl Own {
     }
 }
 
-struct Issuer(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Issuer(CertifiedIssuer<'static, KeyPair>);
 
 impl Issuer {
     fn new(name: &str) -> Self {
@@ -78,7 +78,7 @@ impl Issuer {
 }
 
 /// An origin that speaks TLS.
-struct TlsOrigin {
+pub(super) struct TlsOrigin {
     origin: RawOrigin,
     acceptor: TlsAcceptor,
 }
@@ -88,7 +88,7 @@ impl TlsOrigin {
         Self::with(own, None, &[b"http/1.1"]).await
     }
 
-    async fn with(own: &Own, viewers: Option<&Issuer>, alpn: &[&[u8]]) -> Self {
+    pub(super) async fn with(own: &Own, viewers: Option<&Issuer>, alpn: &[&[u8]]) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -106,17 +106,17 @@ impl TlsOrigin {
     }
 
     /// A handshake that fails leaves the connection open, so that what was said of it is not lost to a reset.
-    async fn accept(&self) -> Result<Viewer<TlsStream<TcpStream>>, (std::io::Error, TcpStream)> {
+    pub(super) async fn accept(&self) -> Result<Viewer<TlsStream<TcpStream>>, (std::io::Error, TcpStream)> {
         let stream = self.origin.accept().await.stream;
         soon(self.acceptor.accept(stream).into_fallible()).await.map(Viewer::on)
     }
 
-    fn site(&self, tls: OriginTls) -> Site {
+    pub(super) fn site(&self, tls: OriginTls) -> Site {
         Site { tls: Some(tls), ..Site::new("web", &[self.origin.address]) }
     }
 }
 
-fn tls(name: Option<&str>, trust: Trust) -> OriginTls {
+pub(super) fn tls(name: Option<&str>, trust: Trust) -> OriginTls {
     let server_name = name.map(|name| HostName::parse(name).unwrap());
     OriginTls { server_name, trust, client_certificate: None }
 }
