@@ -26,7 +26,7 @@ use super::viewer::body::ViewerBody;
 use super::viewer::gate::{self, Passed};
 use super::viewer::headers::{self, Trailers};
 use super::viewer::health;
-use super::websocket::handshake::{self, Handshake};
+use super::websocket::handshake;
 use super::websocket::registry::{Admission, Labels};
 use super::websocket::side::Upgraded;
 use super::websocket::tunnel::Terms;
@@ -126,15 +126,9 @@ struct Forward {
     route_position: usize,
     origin: Arc<LiveOrigin>,
     outgoing: Outgoing,
-    upgrade: Option<Upgrade>,
+    /// A handshake's place among the worker's tunnels, so that no drain misses it.
+    admission: Option<Admission>,
     trailers: Trailers,
-}
-
-/// A handshake on its way to the origin.
-struct Upgrade {
-    handshake: Handshake,
-    /// Its place among the worker's tunnels, so that no drain misses it.
-    admission: Admission,
 }
 
 /// The behavior that a request falls under, linked.
@@ -181,14 +175,13 @@ impl Exchange {
         most.map_or(Ok(()), |most| body.limit_to(most))?;
         let scheme = self.account.record.sender.scheme;
         let origin = Arc::clone(distribution.origin(route_position, scheme).ok_or(Reason::NoEndpoints)?);
-        let upgrade = match handshake {
-            Some(handshake) => {
+        let (admission, load) = match &handshake {
+            Some(_) => {
                 let key = &distribution.routes.distribution;
-                Some(Upgrade { handshake, admission: self.viewer.worker.registry.admit(key)? })
+                (Some(self.viewer.worker.registry.admit(key)?), Load::Tunnel)
             }
-            None => None,
+            None => (None, Load::Exchange),
         };
-        let load = if upgrade.is_some() { Load::Tunnel } else { Load::Exchange };
         let facts = Facts {
             viewer: &self.viewer,
             sender: self.account.record.sender,
@@ -202,13 +195,13 @@ impl Exchange {
         self.account.record.request_id = Some(request_id);
         #[cfg(test)]
         super::fault::strike("judging", &self.account);
-        let outgoing = Outgoing { head, body, load, sender: self.account.record.sender };
+        let outgoing = Outgoing { head, body, load, handshake, sender: self.account.record.sender };
         Ok(Step::Forward(Box::new(Forward {
             distribution,
             route_position,
             origin,
             outgoing,
-            upgrade,
+            admission,
             trailers,
         })))
     }
@@ -246,30 +239,22 @@ impl Exchange {
         let record = &mut self.account.record;
         (record.endpoint, record.attempts, record.connect) =
             (report.endpoint, report.attempts, report.connect);
-        record.origin_error = report.error.map(Reason::as_str);
+        (record.origin_status, record.origin_error) = (report.status, report.error.map(Reason::as_str));
         let incomings = match sent {
             Ok(incomings) => incomings,
             Err(reason) => return self.refuse(reason),
         };
-        record.origin_status = Some(incomings.response.status());
         self.account.answered();
         #[cfg(test)]
         super::fault::strike("answered", &self.account);
         self.asked.body.stop_clock();
-        if incomings.response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return self.pass_on(incomings, report, &forward.origin.origin, forward.trailers);
-        }
-        let Some(Upgrade { handshake, admission }) = forward.upgrade else {
-            // Nobody asked for it, and what follows it cannot be known (RFC 9110 section 15.2.2).
-            return self.refuse(Reason::OriginProtocol);
-        };
-        match handshake::check_response(&handshake, incomings.response.status(), incomings.response.headers())
-        {
-            Ok(_) => {
+        let switches = incomings.response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        match forward.admission.filter(|_| switches) {
+            Some(admission) => {
                 let matched = (forward.distribution, forward.route_position);
                 self.open_tunnel(incomings, report, admission, matched, &forward.origin).await
             }
-            Err(reason) => self.refuse(reason),
+            None => self.pass_on(incomings, report, &forward.origin.origin, forward.trailers),
         }
     }
 
@@ -308,7 +293,11 @@ impl Exchange {
         let Incomings { response, returning } = incomings;
         let (origin, loaded) = match returning.into_tunnel(live.origin.read_timeout).await {
             Ok(tunnel) => tunnel,
-            Err(reason) => return self.refuse(reason),
+            Err(reason) => {
+                live.metrics.failed(reason.as_str());
+                self.account.record.origin_error = Some(reason.as_str());
+                return self.refuse(reason);
+            }
         };
         let (mut head, _no_body) = response.into_parts();
         strip_of_origin(&mut head.headers);

@@ -23,16 +23,18 @@ mod retry;
 mod stream;
 pub(crate) mod tls;
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Response};
+use http::{HeaderValue, Method, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use crate::dataplane::live::LiveOrigin;
 use crate::dataplane::viewer::address::Sender;
 use crate::dataplane::viewer::body::ViewerBody;
+use crate::dataplane::websocket::handshake::{self, Handshake};
 use crate::dataplane::worker::Worker;
 use crate::table::balancing::{Algorithm, HashOn};
 use crate::table::decide::Scheme;
@@ -59,6 +61,8 @@ pub(crate) struct Outgoing {
     pub(crate) body: ViewerBody,
     /// What it will be: it decides how endpoints are compared.
     pub(crate) load: Load,
+    /// What a 101 must say; none where none was asked for.
+    pub(crate) handshake: Option<Handshake>,
     pub(crate) sender: Sender,
 }
 
@@ -78,6 +82,8 @@ pub(crate) struct Report {
     pub(crate) attempts: u32,
     /// How long the last new connection took; none where a pooled one was used.
     pub(crate) connect: Option<Duration>,
+    /// The status of the last answer, also of one that the viewer does not get.
+    pub(crate) status: Option<StatusCode>,
     /// Why the last attempt that the origin failed did.
     pub(crate) error: Option<Reason>,
     /// The cookie that keeps the viewer on that endpoint, where it has not got it yet.
@@ -94,23 +100,7 @@ pub(crate) async fn send(
     report: &mut Report,
 ) -> Result<Incomings, Reason> {
     let limit = origin.origin.completion_timeout.filter(|_| outgoing.load == Load::Exchange);
-    let Some(deadline) = limit.map(|limit| Instant::now() + limit) else {
-        return attempts(worker, origin, outgoing, report).await;
-    };
-    report.deadline = Some(deadline);
-    let sent = timeout_at(deadline, attempts(worker, origin, outgoing, report)).await;
-    sent.unwrap_or_else(|_elapsed| {
-        origin.metrics.failed(Reason::OriginCompletionTimeout.as_str());
-        Err(Reason::OriginCompletionTimeout)
-    })
-}
-
-async fn attempts(
-    worker: &Rc<Worker>,
-    origin: &LiveOrigin,
-    outgoing: Outgoing,
-    report: &mut Report,
-) -> Result<Incomings, Reason> {
+    report.deadline = limit.map(|limit| Instant::now() + limit);
     let attempts = u32::from(origin.origin.connection_attempts.get());
     let candidates = &origin.candidates;
     let wish = wish(origin, &outgoing);
@@ -127,7 +117,14 @@ async fn attempts(
         report.attempts += 1;
         report.endpoint = Some(loaded.endpoint());
         report.connect = None;
-        let failed = match on_endpoint(worker, origin, loaded, &outgoing, &retries, report).await {
+        let deadline = report.deadline;
+        let attempt = on_endpoint(worker, origin, loaded, &outgoing, &retries, report);
+        let answered = by(deadline, attempt).await.and_then(|incomings| {
+            report.status = Some(incomings.response.status());
+            check_switch(outgoing.handshake.as_ref(), &incomings.response).map_err(Attempt::Failed)?;
+            Ok(incomings)
+        });
+        let failed = match answered {
             Ok(incomings) => {
                 let sent = now + report.connect.unwrap_or_default();
                 // While the viewer was still sending, it was not the endpoint that took its time.
@@ -144,13 +141,38 @@ async fn attempts(
         if is_the_origins(reason) {
             report.error = Some(reason);
         }
-        judge_failure(origin, trial, reason, now);
+        judge_failure(origin, trial, reason, &outgoing.body, now);
         let is_last = report.attempts >= attempts || !outgoing.body.is_replayable();
         if matches!(failed, Attempt::Failed(_)) || is_last {
             return Err(reason);
         }
         last = Some(reason);
         excluded.push(position);
+    }
+}
+
+/// The outcome of an attempt, or that the whole exchange has taken too long.
+async fn by(
+    deadline: Option<Instant>,
+    attempt: impl Future<Output = Result<Incomings, Attempt>>,
+) -> Result<Incomings, Attempt> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, attempt)
+            .await
+            .unwrap_or(Err(Attempt::Failed(Reason::OriginCompletionTimeout))),
+        None => attempt.await,
+    }
+}
+
+/// Whether the connection becomes a tunnel only where that was asked for: what follows another 101 cannot be
+/// known (RFC 9110 section 15.2.2).
+fn check_switch(handshake: Option<&Handshake>, response: &Response<Body>) -> Result<(), Reason> {
+    match handshake {
+        Some(handshake) => {
+            handshake::check_response(handshake, response.status(), response.headers()).map(drop)
+        }
+        None if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Reason::OriginProtocol),
+        None => Ok(()),
     }
 }
 
@@ -220,8 +242,9 @@ fn is_the_origins(reason: Reason) -> bool {
     !matches!(reason, Reason::ViewerTimeout | Reason::BadRequest | Reason::BodyTooLarge)
 }
 
-/// Connections that fail, resets and timeouts are the endpoint's failures.
-fn judge_failure(origin: &LiveOrigin, trial: Trial, reason: Reason, now: Instant) {
+/// Connections that fail, resets and timeouts are the endpoint's failures; a limit on the whole exchange only
+/// where it was the endpoint that was waited for.
+fn judge_failure(origin: &LiveOrigin, trial: Trial, reason: Reason, body: &ViewerBody, now: Instant) {
     if is_the_origins(reason) {
         origin.metrics.failed(reason.as_str());
     }
@@ -233,7 +256,8 @@ fn judge_failure(origin: &LiveOrigin, trial: Trial, reason: Reason, now: Instant
             | Reason::OriginConnectTimeout
             | Reason::OriginReadTimeout
     );
-    if counts {
+    let hangs = reason == Reason::OriginCompletionTimeout && body.origin_waited_for_since().is_some();
+    if counts || hangs {
         eject_if_due(origin, trial, now);
     }
 }
