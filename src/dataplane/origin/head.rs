@@ -67,7 +67,10 @@ pub(crate) fn compose(mut head: Parts, facts: Facts<'_>) -> Result<Composed, Rea
             head.uri = target.into();
         }
         HttpVersion::Http2 => {
-            facts.body.let_trailers(te);
+            if te == Trailers::Passed {
+                let of_owner = facts.origin.custom_headers.iter().map(|(name, _)| name.clone());
+                facts.body.let_trailers(of_owner.collect());
+            }
             head.version = Version::HTTP_2;
             head.uri = absolute(facts.origin.key.scheme, fields.remove(HOST), target)?;
         }

@@ -10,15 +10,15 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::headers::Trailers;
 use super::pace::Pace;
+use super::trailers;
 use crate::dataplane::alarm::Alarm;
 use crate::dataplane::limits::Limits;
-use crate::dataplane::response::body::harmless;
 use crate::table::reason::Reason;
 
 /// One handle on a request body; polled by at most one connection at a time.
@@ -28,8 +28,8 @@ pub(crate) struct ViewerBody(Rc<RefCell<State>>);
 #[derive(Debug)]
 struct State {
     source: Source,
-    /// Whether the origin gets trailers.
-    trailers: Trailers,
+    /// Where the origin gets trailers, the names that they may not have, beside those that none may.
+    trailers: Option<Vec<HeaderName>>,
     bytes: u64,
     progress: Progress,
     /// When the body last moved: a frame was taken, or its end was seen.
@@ -107,7 +107,7 @@ impl ViewerBody {
         let progress = if source.is_end_stream() { Progress::Ended } else { Progress::Whole };
         Self(Rc::new(RefCell::new(State {
             source,
-            trailers: Trailers::Dropped,
+            trailers: None,
             bytes: 0,
             progress,
             moved: Instant::now(),
@@ -118,9 +118,10 @@ impl ViewerBody {
         })))
     }
 
-    /// Says whether trailers pass, once it is known which origin takes the body. Until then they are dropped.
-    pub(crate) fn let_trailers(&self, trailers: Trailers) {
-        self.0.borrow_mut().trailers = trailers;
+    /// Lets trailers pass, once it is known that the origin takes them, but for the fields that its owner says.
+    /// Until then they are dropped.
+    pub(crate) fn let_trailers(&self, of_owner: Vec<HeaderName>) {
+        self.0.borrow_mut().trailers = Some(of_owner);
     }
 
     /// Lets no more than `most` bytes pass; refuses at once what announces more.
@@ -208,10 +209,12 @@ impl State {
             let ended = self.source.is_end_stream();
             self.progress = if ended { Progress::Ended } else { Progress::Moving };
             match frame.into_trailers() {
-                Ok(trailers) if self.trailers == Trailers::Passed => {
-                    return Poll::Ready(Some(Ok(Frame::trailers(harmless(trailers)))));
+                Ok(trailers) => {
+                    if let Some(of_owner) = &self.trailers {
+                        let trailers = trailers::of_request(trailers, of_owner);
+                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                    }
                 }
-                Ok(_dropped) => {}
                 Err(data) => return Poll::Ready(Some(Ok(data))),
             }
         }

@@ -105,7 +105,7 @@ pub(crate) fn drop_underscores(headers: &mut HeaderMap) -> usize {
     before - headers.len()
 }
 
-fn has_underscore(name: &HeaderName) -> bool {
+pub(super) fn has_underscore(name: &HeaderName) -> bool {
     name.as_str().as_bytes().contains(&b'_')
 }
 

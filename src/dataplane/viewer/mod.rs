@@ -7,3 +7,4 @@ pub(crate) mod gate;
 pub(crate) mod headers;
 pub(crate) mod health;
 mod pace;
+mod trailers;
