@@ -10,7 +10,7 @@ use tidegate::table::balancing::{Affinity, Algorithm, Balancing, HashOn, Outlier
 use tidegate::table::origin::Origin;
 
 use super::counting::{Behaviour, CountingOrigin};
-use super::rig::{EchoOrigin, Plane, Site, Viewer, field, soon};
+use super::rig::{EchoOrigin, Plane, RawOrigin, Site, Viewer, field, soon};
 
 fn get(host: &str, line: &str) -> String {
     format!("GET / HTTP/1.1\r\nHost: {host}.example\r\n{line}\r\n")
@@ -146,6 +146,27 @@ async fn an_endpoint_that_fails_is_left_out_comes_back_on_trial_and_is_nobody_el
         answer(&mut viewer, &get("web", "")).await;
     }
     assert_eq!(bad.requests(), before + 2);
+}
+
+fn hasty(origin: &mut Origin) {
+    impatient(origin);
+    origin.outlier_detection.ejection_time = Duration::from_secs(60);
+    origin.completion_timeout = Some(Duration::from_millis(100));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_hangs_past_the_limit_on_the_whole_exchange_is_left_out() {
+    let hanging = RawOrigin::start().await;
+    let good = CountingOrigin::start(Behaviour::Answer(200)).await;
+    let site = Site { origin: hasty, ..Site::new("web", &[hanging.address, good.address]) };
+    let plane = Plane::of_one_worker(Limits::default(), vec![site]);
+    let mut statuses = Vec::new();
+    for _ in 0..8 {
+        let response = answer(&mut plane.connect().await, &get("web", "")).await;
+        statuses.push(response["HTTP/1.1 ".len()..][..3].to_owned());
+    }
+    assert_eq!(statuses.iter().filter(|status| *status == "504").count(), 2, "{statuses:?}");
+    assert_eq!(good.requests(), 6, "{statuses:?}");
 }
 
 #[tokio::test]
