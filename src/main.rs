@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tikv_jemallocator::Jemalloc;
 
 /// What connections leave behind goes back to the system within seconds, by a thread of its own
-/// (`docs/decisions/0013-jemalloc.md`).
+/// (`docs/decisions/0015-jemalloc.md`).
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
