@@ -24,6 +24,10 @@ pub(crate) struct Meter {
     taken: Cell<u64>,
     write_blocked_since: Cell<Option<Instant>>,
     unflushed: Cell<bool>,
+    /// Bytes of a body that were handed over to be written since everything was last flushed.
+    handed_over: Cell<usize>,
+    /// Whether more of that body was asked for in vain.
+    held_back: Cell<bool>,
 }
 
 impl Meter {
@@ -47,6 +51,25 @@ impl Meter {
         !self.unflushed.get()
     }
 
+    /// Whether `most` bytes of a body are on their way, so that more would only pile up above the socket. Whoever
+    /// is told so waits without a waker: the one who flushes comes back when everything is gone, and looks at
+    /// [`Self::wants_more`].
+    pub(crate) fn holds_back(&self, most: usize) -> bool {
+        let holds_back = self.handed_over.get() >= most;
+        self.held_back.set(holds_back);
+        holds_back
+    }
+
+    /// Notes that `bytes` of a body go on their way.
+    pub(crate) fn note_handed_over(&self, bytes: usize) {
+        self.handed_over.set(self.handed_over.get().saturating_add(bytes));
+    }
+
+    /// Whether a body was held back by what is gone now; says so once.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.is_flushed() && self.held_back.replace(false)
+    }
+
     fn note_write(&self, result: &Poll<io::Result<usize>>, taken: u64) {
         self.unflushed.set(true);
         match result {
@@ -64,6 +87,7 @@ impl Meter {
         match result {
             Poll::Ready(Ok(())) => {
                 self.unflushed.set(false);
+                self.handed_over.set(0);
                 self.write_blocked_since.set(None);
             }
             Poll::Ready(Err(_)) => {}
@@ -296,5 +320,25 @@ mod tests {
         stream.stream.taken = 3;
         assert!(flush(&mut stream));
         assert!(meter.is_flushed() && meter.write_blocked_since().is_none());
+    }
+
+    #[test]
+    fn a_body_is_held_back_until_what_it_gave_is_flushed() {
+        let mut stream = Guarded::counting(Stuck::default(), |stuck| stuck.taken);
+        let meter = stream.meter();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        meter.note_handed_over(2);
+        assert!(!meter.holds_back(3));
+        meter.note_handed_over(1);
+        assert!(meter.holds_back(3));
+        assert!(Pin::new(&mut stream).poll_write(&mut cx, b"abc").is_ready());
+        // Taken by TLS is not taken by the socket.
+        assert!(Pin::new(&mut stream).poll_flush(&mut cx).is_pending());
+        assert!(meter.holds_back(3) && !meter.wants_more());
+        stream.stream.taken = 3;
+        assert!(Pin::new(&mut stream).poll_flush(&mut cx).is_ready());
+        // Said once: whoever hears it comes back.
+        assert!(meter.wants_more() && !meter.wants_more());
+        assert!(!meter.holds_back(3));
     }
 }

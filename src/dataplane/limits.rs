@@ -37,18 +37,22 @@ pub struct Limits {
     pub connection_requests: u32,
     /// Streams that an HTTP/2 viewer may have open.
     pub streams: u32,
-    /// What an HTTP/2 viewer may send ahead on one stream, in bytes.
+    /// What an HTTP/2 viewer or origin may send ahead on one stream, in bytes.
     pub stream_window: u32,
     /// What it may send ahead on all streams of a connection, in bytes.
     pub connection_window: u32,
     /// What an HTTP/2 connection holds of its answers beyond what its socket takes, over all streams, in bytes.
     pub answers_unsent: usize,
+    /// What is on its way into an HTTP/1.1 viewer's socket before no more is taken from the origin, in bytes, give or
+    /// take what is read at once.
+    pub unflushed_bytes: usize,
     /// Control frames that an HTTP/2 viewer may send at once; a tenth of it more each second, and more with what
     /// it is sent.
     pub control_frames: u32,
     /// Streams that an HTTP/2 viewer may reset, or have reset by mistakes, counted alike.
     pub viewer_resets: u32,
-    /// What is buffered of a connection in each direction, in bytes.
+    /// What is buffered of an HTTP/1.1 connection in each direction, and of an HTTP/2 stream on its way out, in
+    /// bytes. It is also what is read at once, and no less than [`Self::head_bytes`].
     pub buffer_bytes: usize,
     /// A request's or a response's head, in bytes.
     pub head_bytes: usize,
@@ -104,9 +108,10 @@ impl Default for Limits {
             stream_window: 64 * 1024,
             connection_window: 256 * 1024,
             answers_unsent: 256 * 1024,
+            unflushed_bytes: 16 * 1024,
             control_frames: 1000,
             viewer_resets: 200,
-            buffer_bytes: 64 * 1024,
+            buffer_bytes: 32 * 1024,
             head_bytes: 32 * 1024,
             header_count: 100,
             field_bytes: 16 * 1024,

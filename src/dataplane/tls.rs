@@ -152,7 +152,8 @@ async fn shake_hands(worker: &Worker, stream: TcpStream) -> Result<(Encrypted, S
         start.io.write_all(&UNRECOGNIZED_NAME).await?;
         return Err(Refusal { failure: HandshakeFailure::NoCertificate, told: Some(start.io) });
     };
-    let stream = Box::new(start.into_stream(config).await?);
+    let mut stream = Box::new(start.into_stream(config).await?);
+    stream.get_mut().1.set_buffer_limit(Some(worker.limits.buffer_bytes));
     let version = match stream.get_ref().1.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => "1.2",
         _ => "1.3",

@@ -80,10 +80,14 @@ async fn speak<S: Side>(
     waits: &mut Waits<'_>,
 ) -> (Option<End>, Guarded<S>, Bytes) {
     let meter = stream.meter();
-    let for_service = (Rc::clone(viewer), Rc::clone(turn));
+    let for_service = (Rc::clone(viewer), Rc::clone(turn), Rc::clone(&meter));
     let service = service_fn(move |request| {
-        let (viewer, turn) = (Rc::clone(&for_service.0), Rc::clone(&for_service.1));
-        Box::pin(answer(viewer, turn, request))
+        let (viewer, turn, meter) = for_service.clone();
+        Box::pin(async move {
+            let most = viewer.worker.limits.unflushed_bytes;
+            let response = answer(viewer, turn, request).await;
+            Ok::<_, Infallible>(response.map(|body| body.keeping_pace(meter, most)))
+        })
     });
     let mut http = builder(&viewer.worker.limits).serve_connection(TokioIo::new(stream), service);
     let end = drive(&mut http, viewer, turn, &meter, waits).await;
@@ -93,14 +97,10 @@ async fn speak<S: Side>(
     (end, parts.io.into_inner(), parts.read_buf)
 }
 
-async fn answer(
-    viewer: Rc<Viewer>,
-    turn: Rc<Turn>,
-    request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Infallible> {
+async fn answer(viewer: Rc<Viewer>, turn: Rc<Turn>, request: Request<Incoming>) -> Response<AnswerBody> {
     let (head, incoming) = request.into_parts();
     let body = ViewerBody::over_http1(incoming, &viewer.worker.limits);
-    Ok(match exchange::serve(viewer, Some(Rc::clone(&turn)), head, body).await {
+    match exchange::serve(viewer, Some(Rc::clone(&turn)), head, body).await {
         Outcome::Answer(mut response) => {
             if turn.retires() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -114,7 +114,7 @@ async fn answer(
             turn.opened.replace(Some(opened));
             response
         }
-    })
+    }
 }
 
 /// Times are ours ([`Turn::phase_ends`]), so hyper's header timer, which counts idle time too, stays off.
@@ -148,6 +148,8 @@ where
         match http.poll_without_shutdown(cx) {
             Poll::Ready(Ok(())) if meter.is_flushed() => return Poll::Ready(Some(End::Finished)),
             Poll::Ready(Err(error)) => return Poll::Ready(Some(End::Failed(error))),
+            // Once in a while hyper rests after a flush, without a look at what it was refused before.
+            Poll::Pending if meter.wants_more() => cx.waker().wake_by_ref(),
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
         match turn.phase() {

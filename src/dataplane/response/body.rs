@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::dataplane::account::Account;
+use crate::dataplane::guarded_io::Meter;
 use crate::dataplane::origin::{self, Returning};
 use crate::dataplane::viewer::headers::Trailers;
 use crate::table::reason::Reason;
@@ -26,6 +28,16 @@ pub(crate) struct AnswerBody {
     source: Source,
     /// None where it is settled already.
     account: Option<Account>,
+    /// The way to the viewer, where it says when it has room.
+    way: Option<Way>,
+}
+
+/// What is known of the way to a viewer.
+#[derive(Debug)]
+struct Way {
+    meter: Rc<Meter>,
+    /// What may be on it before no more is given, in bytes.
+    most: usize,
 }
 
 #[derive(Debug)]
@@ -38,17 +50,24 @@ enum Source {
 impl AnswerBody {
     /// A text of our own; empty means no body.
     pub(crate) fn own(text: Bytes, account: Account) -> Self {
-        Self { source: Source::own(text), account: Some(account) }
+        Self { source: Source::own(text), account: Some(account), way: None }
     }
 
     /// A text of our own after the account of the exchange was settled.
     pub(crate) fn settled(text: Bytes) -> Self {
-        Self { source: Source::own(text), account: None }
+        Self { source: Source::own(text), account: None, way: None }
     }
 
     /// An origin's body.
     pub(crate) fn origin(body: OriginBody, account: Account) -> Self {
-        Self { source: Source::Origin(Box::new(body)), account: Some(account) }
+        Self { source: Source::Origin(Box::new(body)), account: Some(account), way: None }
+    }
+
+    /// Gives nothing while `most` bytes of what it gave are still on their way through `meter`: what a viewer does not take stays with the
+    /// origin and costs us nothing.
+    pub(crate) fn keeping_pace(mut self, meter: Rc<Meter>, most: usize) -> Self {
+        self.way = Some(Way { meter, most });
+        self
     }
 }
 
@@ -74,6 +93,9 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, OriginBodyFailure>>> {
         let this = self.get_mut();
+        if this.way.as_ref().is_some_and(|way| way.meter.holds_back(way.most)) {
+            return Poll::Pending;
+        }
         // A fault of ours in the middle of an answer must look like what it is, an answer that was cut off, and
         // where a connection carries others, it must not cost theirs.
         let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -85,6 +107,9 @@ impl Body for AnswerBody {
             Ok(next) => ready!(next),
             Err(_panic) => Some(Err(OriginBodyFailure::Fault)),
         };
+        if let (Some(way), Some(Ok(frame))) = (&this.way, &next) {
+            way.meter.note_handed_over(frame.data_ref().map_or(0, Bytes::len));
+        }
         if let Some(account) = &mut this.account {
             match &next {
                 Some(Ok(frame)) => account.sent(frame.data_ref().map_or(0, Bytes::len)),

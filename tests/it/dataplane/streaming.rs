@@ -143,7 +143,7 @@ const LONG: usize = 256 * 1024;
 
 /// Buffers that hold all of an answer of which the viewer's socket takes only a part.
 fn wide() -> Limits {
-    Limits { buffer_bytes: 4 * LONG, ..Limits::default() }
+    Limits { buffer_bytes: 4 * LONG, unflushed_bytes: 4 * LONG, ..Limits::default() }
 }
 
 /// An exchange whose viewer has little buffered outside of the proxy: by itself, and by the kernel for segments
@@ -166,6 +166,32 @@ async fn seen_slowly((mut viewer, mut connection): (Viewer, Viewer)) -> usize {
     sleep(Duration::from_millis(100)).await;
     viewer.until("\r\n\r\n").await;
     viewer.rest().await.len()
+}
+
+/// How much an origin can send to a viewer that reads nothing, and so what is buffered between them.
+async fn sent_in_vain(limits: Limits) -> usize {
+    let origin = RawOrigin::start().await;
+    let plane = Plane::of_one_worker(limits, vec![Site::new("web", &[origin.address])]);
+    let (_viewer, mut connection) = narrow_exchange(&plane, &origin, GET).await;
+    socket2::SockRef::from(&connection.stream).set_send_buffer_size(4096).unwrap();
+    connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 1_u64 << 40)).await;
+    fill(&mut connection).await
+}
+
+#[tokio::test]
+async fn what_a_viewer_does_not_read_stays_with_the_origin() {
+    // The kernel's buffers on both sides are counted, too.
+    let sent = sent_in_vain(Limits::default()).await;
+    assert!(sent <= 384 * 1024, "{sent} bytes are buffered for one viewer");
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_to_a_viewer_is_bounded_however_much_may_be_buffered() {
+    let sent = sent_in_vain(Limits { unflushed_bytes: 16 * 1024, ..wide() }).await;
+    assert!(sent <= 1024 * 1024, "{sent} bytes are buffered for one viewer");
+    // With no such bound the buffers fill up.
+    let sent = sent_in_vain(wide()).await;
+    assert!(sent > 1024 * 1024, "{sent} bytes are buffered for one viewer");
 }
 
 #[tokio::test]

@@ -36,15 +36,15 @@ pub(crate) async fn open(
 }
 
 fn builder(limits: &Limits) -> Builder {
-    let window = u32::try_from(limits.buffer_bytes).unwrap_or(u32::MAX);
     let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
     // Exchanges of different viewers share the connection, and a viewer that does not read must not stop the
     // others: there is room for as much as all of them may hold back.
-    let shared = u32::try_from(limits.buffer_bytes.saturating_mul(limits.origin_streams)).unwrap_or(u32::MAX);
+    let streams = u32::try_from(limits.origin_streams).unwrap_or(u32::MAX);
+    let shared = limits.stream_window.saturating_mul(streams);
     let mut builder = Builder::new();
     builder
         .enable_push(false)
-        .initial_window_size(window.min(MOST))
+        .initial_window_size(limits.stream_window.min(MOST))
         .initial_connection_window_size(shared.min(MOST))
         .initial_max_send_streams(limits.origin_streams)
         .max_header_list_size(head_bytes)
