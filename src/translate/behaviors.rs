@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::ptr;
-use std::sync::Arc;
 
 use http::Method;
 
@@ -13,17 +12,16 @@ use super::unserved::{self, Effect};
 use crate::api::{self, Behavior, DistributionSpec};
 use crate::conditions::facts::Finding;
 use crate::conditions::reasons::Reason;
-use crate::table::origin::Origin;
 use crate::table::path_pattern::PathPattern;
 use crate::table::route::{
     AllowedMethods, Handshakes, Route, RouteTarget, ViewerProtocolPolicy, WebSocketPolicy,
 };
 
-/// The routes of `cacheBehaviors` and that of the default behavior. `origins` are those of the spec by id, with
-/// none for a broken one.
+/// The routes of `cacheBehaviors` and that of the default behavior. `origins` says by id where the requests of
+/// those of the spec go.
 pub(super) fn compile(
     spec: &DistributionSpec,
-    origins: &BTreeMap<&str, Option<Arc<Origin>>>,
+    origins: &BTreeMap<&str, RouteTarget>,
     findings: &mut Vec<Finding>,
 ) -> (Vec<Route>, Route) {
     let mut route =
@@ -48,7 +46,7 @@ impl Pass<'_> {
     fn route(
         self,
         pattern: Option<PathPattern>,
-        origins: &BTreeMap<&str, Option<Arc<Origin>>>,
+        origins: &BTreeMap<&str, RouteTarget>,
         findings: &mut Vec<Finding>,
     ) -> Route {
         let served = self.is_served(findings);
@@ -90,7 +88,7 @@ impl Pass<'_> {
     }
 
     fn refused(self) -> String {
-        traffic::refused(self.spec, |behavior| ptr::eq(behavior, self.behavior))
+        traffic::refused(self.spec, None, |behavior| ptr::eq(behavior, self.behavior))
     }
 
     fn viewer_protocol_policy(self) -> ViewerProtocolPolicy {
@@ -109,14 +107,10 @@ impl Pass<'_> {
         names.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()).collect()
     }
 
-    fn target(
-        self,
-        origins: &BTreeMap<&str, Option<Arc<Origin>>>,
-        findings: &mut Vec<Finding>,
-    ) -> RouteTarget {
+    fn target(self, origins: &BTreeMap<&str, RouteTarget>, findings: &mut Vec<Finding>) -> RouteTarget {
         let id = self.behavior.target_origin_id.as_str();
-        if let Some(origin) = origins.get(id) {
-            return origin.clone().map_or(RouteTarget::Broken, RouteTarget::Origin);
+        if let Some(target) = origins.get(id) {
+            return target.clone();
         }
         // An id that is neither an origin's nor a group's was refused with the object.
         if self.spec.origin_groups.iter().any(|group| group.id == id) {

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 use k8s_openapi::api::core::v1::ServicePort;
 
 use super::endpoints::{self, Collected, Ignored};
-use super::inputs::Inputs;
+use super::inputs::{Backend, Inputs};
 use super::services::{self, Problem};
 use super::unserved::{self, Effect};
 use super::{Options, balancing, origin_tls, traffic};
@@ -17,27 +17,60 @@ use crate::conditions::reasons::Reason;
 use crate::object::ObjectKey;
 use crate::table::decide::Scheme;
 use crate::table::origin::{Endpoint, HostHeader, HttpVersion, Origin, OriginKey, OriginTls};
+use crate::table::route::RouteTarget;
 
 /// What came of one origin.
 pub(super) struct CompiledOrigin {
-    /// Where its requests go, and how; none where they get 503.
-    pub usable: Option<Usable>,
+    /// Where its requests go; broken where all of them get 503.
+    pub target: RouteTarget,
+    /// Who serves, by what `target` names.
+    pub endpoints: Vec<(OriginKey, Arc<[Endpoint]>)>,
     /// What is told of it.
     pub fact: OriginFact,
 }
 
-/// What is spoken to the endpoints of an origin.
-struct Spoken {
-    http_version: HttpVersion,
-    tls: Option<Arc<OriginTls>>,
+/// Something for all viewers alike, or apart for those without and with TLS.
+enum Sides<T> {
+    Same(T),
+    ByViewer { http: T, https: T },
 }
 
-/// An origin that requests can go to, though it may have no endpoint just now.
-pub(super) struct Usable {
-    /// How it is spoken to.
-    pub origin: Arc<Origin>,
-    /// Who serves.
-    pub endpoints: Arc<[Endpoint]>,
+impl<T> Sides<T> {
+    fn map<U>(self, mut each: impl FnMut(T) -> U) -> Sides<U> {
+        match self {
+            Self::Same(side) => Sides::Same(each(side)),
+            Self::ByViewer { http, https } => Sides::ByViewer { http: each(http), https: each(https) },
+        }
+    }
+
+    /// Each with the viewers that it is for; none where it is for all.
+    fn iter(&self) -> impl Iterator<Item = (Option<Scheme>, &T)> {
+        let (first, second) = match self {
+            Self::Same(side) => ((None, side), None),
+            Self::ByViewer { http, https } => {
+                ((Some(Scheme::Http), http), Some((Some(Scheme::Https), https)))
+            }
+        };
+        [first].into_iter().chain(second)
+    }
+}
+
+/// What decides whether TLS is spoken.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// `originProtocolPolicy`, or a viewer where that is to be matched.
+    For(Scheme),
+    /// The `appProtocol` of the port for HTTP.
+    ByPort,
+}
+
+/// A port of the Service that can be used, how it is spoken to, and who serves.
+struct Side {
+    http_version: HttpVersion,
+    tls: Option<Arc<OriginTls>>,
+    collected: Collected,
+    /// Why the Service may not be as it is known.
+    outdated: Option<Problem>,
 }
 
 /// Compiles `spec.origins[position]`.
@@ -51,28 +84,31 @@ pub(super) fn compile(
     let fact = |state, reason| OriginFact { id: origin.id.clone(), state, reason };
     // All is looked at, so that a person learns of everything at once.
     let served = pass.check_fields(findings);
-    let collected = pass.collect(options, findings);
-    let compiled = pass.origin(findings);
-    let (compiled, collected) = match (served, collected, compiled) {
-        (Ok(()), Ok((collected, spoken)), Ok(compiled)) => {
-            let Spoken { http_version, tls } = spoken;
-            let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
-            let key = OriginKey { scheme, ..compiled.key };
-            (Origin { key, http_version, tls, ..compiled }, collected)
-        }
+    let sides = pass.sides(options, findings);
+    let settings = pass.settings(findings);
+    let (sides, settings) = match (served, sides, settings) {
+        (Ok(()), Ok(sides), Ok(settings)) => (sides, settings),
         (Err(reason), _, _) | (_, Err(reason), _) | (_, _, Err(reason)) => {
-            pass.report_unusable(findings);
-            return CompiledOrigin { usable: None, fact: fact(OriginState::NotFound, Some(reason)) };
+            pass.report_unusable(None, findings);
+            let fact = fact(OriginState::NotFound, Some(reason));
+            return CompiledOrigin { target: RouteTarget::Broken, endpoints: Vec::new(), fact };
         }
     };
-    let fact = if collected.serving.is_empty() {
-        pass.report_no_endpoints(&collected, findings);
-        fact(OriginState::NoEndpoints, Some(Reason::NoEndpoints))
-    } else {
-        fact(OriginState::Available, None)
+    let state = pass.report_sides(&sides, findings);
+    let mut endpoints = Vec::new();
+    let sides = sides.map(|side| {
+        let Side { http_version, tls, collected, .. } = side.ok()?;
+        let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+        let key = OriginKey { scheme, ..settings.key.clone() };
+        endpoints.push((key.clone(), collected.serving));
+        Some(Arc::new(Origin { key, http_version, tls, ..settings.clone() }))
+    });
+    let target = match sides {
+        Sides::Same(None) | Sides::ByViewer { http: None, https: None } => RouteTarget::Broken,
+        Sides::Same(Some(origin)) => RouteTarget::Origin(origin),
+        Sides::ByViewer { http, https } => RouteTarget::MatchViewer { http, https },
     };
-    let usable = Usable { origin: Arc::new(compiled), endpoints: collected.serving };
-    CompiledOrigin { usable: Some(usable), fact }
+    CompiledOrigin { target, endpoints, fact: fact(state.0, state.1) }
 }
 
 /// Reports that endpoints may be outdated, which concerns all origins alike.
@@ -94,8 +130,19 @@ struct Pass<'u> {
 impl Pass<'_> {
     /// `origin "api": `, then what is wrong, then what traffic gets. Gives the reason back.
     fn report(self, reason: Reason, problem: &str, findings: &mut Vec<Finding>) -> Reason {
-        let refused =
-            traffic::refused(&self.inputs.distribution.spec, |behavior| self.is_target_of(behavior));
+        self.report_for(None, reason, problem, findings)
+    }
+
+    /// The same, where it concerns those viewers only.
+    fn report_for(
+        self,
+        viewers: Option<Scheme>,
+        reason: Reason,
+        problem: &str,
+        findings: &mut Vec<Finding>,
+    ) -> Reason {
+        let spec = &self.inputs.distribution.spec;
+        let refused = traffic::refused(spec, viewers, |behavior| self.is_target_of(behavior));
         let message = format!("origin {:?}: {problem} {refused}", self.origin.id);
         findings.push(Finding { reason, message });
         reason
@@ -134,47 +181,105 @@ impl Pass<'_> {
         served
     }
 
-    /// Collects the endpoints of the Service's port.
+    /// Looks at each port that is spoken to.
     ///
     /// # Errors
-    /// The reason why there is no port to use.
-    fn collect(self, options: &Options, findings: &mut Vec<Finding>) -> Result<(Collected, Spoken), Reason> {
+    /// The reason why there is none to look at.
+    fn sides(
+        self,
+        options: &Options,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Sides<Result<Side, Problem>>, Reason> {
         let named = self.origin.service.namespace.as_ref();
         let own = named.is_none_or(|namespace| *namespace == self.inputs.key.namespace);
         let backend = self.inputs.backends.get(&self.origin.service.name).filter(|_| own);
         // That the namespace is not served was said of the field.
         let backend = backend.ok_or(Reason::UnsupportedValue)?;
-        let (wanted, scheme) = match self.origin.origin_protocol_policy {
-            Some(OriginProtocolPolicy::HttpsOnly) => (self.origin.https_port.as_ref(), Scheme::Https),
-            _ => (self.origin.http_port.as_ref(), Scheme::Http),
+        let asked = match self.origin.origin_protocol_policy {
+            None => Sides::Same(Asked::ByPort),
+            Some(OriginProtocolPolicy::HttpOnly) => Sides::Same(Asked::For(Scheme::Http)),
+            Some(OriginProtocolPolicy::HttpsOnly) => Sides::Same(Asked::For(Scheme::Https)),
+            Some(OriginProtocolPolicy::MatchViewer) => {
+                Sides::ByViewer { http: Asked::For(Scheme::Http), https: Asked::For(Scheme::Https) }
+            }
         };
-        let resolved = services::resolve(&self.service(), backend, wanted, scheme)
-            .map_err(|problem| self.report(problem.reason, &problem.text, findings))?;
-        if let Some(Problem { reason, text }) = resolved.outdated {
+        let sides = asked.map(|asked| self.side(backend, asked, options));
+        let outdated = sides.iter().find_map(|(_, side)| side.as_ref().ok()?.outdated.as_ref());
+        if let Some(Problem { reason, text }) = outdated {
             let message =
                 format!("KeptLastGood: origin {:?}: {text} Its last version is still used.", self.origin.id);
-            findings.push(Finding { reason, message });
+            findings.push(Finding { reason: *reason, message });
         }
-        let spoken = Spoken {
-            http_version: self.http_version(resolved.port),
-            tls: self.tls(resolved.port, findings)?.map(Arc::new),
-        };
-        Ok((endpoints::collect(&backend.slices, resolved.port, options), spoken))
+        Ok(sides)
     }
 
-    /// The TLS that `originProtocolPolicy` asks for, else the port's `appProtocol`.
+    /// Resolves a port of the Service and collects its endpoints.
     ///
     /// # Errors
-    /// The reason why what it needs is not there.
-    fn tls(self, port: &ServicePort, findings: &mut Vec<Finding>) -> Result<Option<OriginTls>, Reason> {
-        let asked = match (self.origin.origin_protocol_policy, port.app_protocol.as_deref()) {
-            (Some(OriginProtocolPolicy::HttpsOnly), _) => "originProtocolPolicy",
-            (None, Some("https" | "kubernetes.io/wss")) => "appProtocol of its Service port",
-            _ => return Ok(None),
+    /// What is wrong with the Service, its port, or what TLS needs.
+    fn side(self, backend: &Backend, asked: Asked, options: &Options) -> Result<Side, Problem> {
+        let (wanted, scheme) = match asked {
+            Asked::For(Scheme::Https) => (self.origin.https_port.as_ref(), Scheme::Https),
+            Asked::For(Scheme::Http) | Asked::ByPort => (self.origin.http_port.as_ref(), Scheme::Http),
         };
-        origin_tls::compile(self.inputs, self.origin, asked)
-            .map(Some)
-            .map_err(|problem| self.report(problem.reason, &problem.text, findings))
+        let resolved = services::resolve(&self.service(), backend, wanted, scheme)?;
+        let asks_for_tls = match (asked, resolved.port.app_protocol.as_deref()) {
+            (Asked::For(Scheme::Https), _) => Some("originProtocolPolicy"),
+            (Asked::ByPort, Some("https" | "kubernetes.io/wss")) => Some("appProtocol of its Service port"),
+            _ => None,
+        };
+        let tls = asks_for_tls.map(|asks| origin_tls::compile(self.inputs, self.origin, asks)).transpose()?;
+        Ok(Side {
+            http_version: self.http_version(resolved.port),
+            tls: tls.map(Arc::new),
+            collected: endpoints::collect(&backend.slices, resolved.port, options),
+            outdated: resolved.outdated,
+        })
+    }
+
+    /// Reports what is wrong with each side, once where it is the same with both. Gives back the worst.
+    fn report_sides(
+        self,
+        sides: &Sides<Result<Side, Problem>>,
+        findings: &mut Vec<Finding>,
+    ) -> (OriginState, Option<Reason>) {
+        let mut worst = (OriginState::Available, None);
+        let mut troubles: Vec<(Option<Scheme>, Trouble)> = Vec::new();
+        for (viewers, side) in sides.iter() {
+            let Some(trouble) = self.trouble(side.as_ref()) else { continue };
+            match troubles.first_mut().filter(|(_, first)| *first == trouble) {
+                Some((viewers, _)) => *viewers = None,
+                None => troubles.push((viewers, trouble)),
+            }
+        }
+        for (viewers, trouble) in troubles {
+            match trouble {
+                Trouble::Unresolved(Problem { reason, text }) => {
+                    self.report_for(viewers, reason, &text, findings);
+                    self.report_unusable(viewers, findings);
+                    worst = (OriginState::NotFound, Some(reason));
+                }
+                Trouble::NoEndpoints(text) => {
+                    if self.is_used() {
+                        self.report_for(viewers, Reason::NoEndpoints, &text, findings);
+                    }
+                    if worst.1.is_none() {
+                        worst = (OriginState::NoEndpoints, Some(Reason::NoEndpoints));
+                    }
+                }
+            }
+        }
+        worst
+    }
+
+    fn trouble(self, side: Result<&Side, &Problem>) -> Option<Trouble> {
+        match side {
+            Err(problem) => Some(Trouble::Unresolved(problem.clone())),
+            Ok(side) if side.collected.serving.is_empty() => {
+                Some(Trouble::NoEndpoints(self.no_endpoints(&side.collected)))
+            }
+            Ok(_) => None,
+        }
     }
 
     /// What `httpVersion` says, else the port's `appProtocol`.
@@ -185,11 +290,11 @@ impl Pass<'_> {
         }
     }
 
-    /// How the origin is spoken to.
+    /// How the origin is spoken to, in what both sides have in common.
     ///
     /// # Errors
     /// The reason, for what was refused with the object.
-    fn origin(self, findings: &mut Vec<Finding>) -> Result<Origin, Reason> {
+    fn settings(self, findings: &mut Vec<Finding>) -> Result<Origin, Reason> {
         let origin = self.origin;
         let mut invalid = |field: &str| {
             let problem = format!("spec.origins[{}].{field} is not valid.", self.position);
@@ -243,12 +348,9 @@ impl Pass<'_> {
         self.inputs.distribution.metadata.uid.clone().unwrap_or_default()
     }
 
-    fn report_no_endpoints(self, collected: &Collected, findings: &mut Vec<Finding>) {
-        if !self.is_used() {
-            return;
-        }
+    fn no_endpoints(self, collected: &Collected) -> String {
         let service = self.service();
-        let problem = match &collected.ignored {
+        match &collected.ignored {
             Some(Ignored::Address(address)) => {
                 format!("the endpoints of Service {service} have addresses that no pod can have ({address}).")
             }
@@ -258,17 +360,26 @@ impl Pass<'_> {
                 )
             }
             None => format!("no endpoint of Service {service} is ready."),
-        };
-        self.report(Reason::NoEndpoints, &problem, findings);
+        }
     }
 
     /// An origin that is used and leads nowhere has no serving endpoint, whatever the cause.
-    fn report_unusable(self, findings: &mut Vec<Finding>) {
+    fn report_unusable(self, viewers: Option<Scheme>, findings: &mut Vec<Finding>) {
         if self.is_used() {
-            let message = format!("origin {:?} cannot be used.", self.origin.id);
+            let of = viewers.map(|scheme| format!(" for {} requests", traffic::name(scheme)));
+            let message = format!("origin {:?} cannot be used{}.", self.origin.id, of.unwrap_or_default());
             findings.push(Finding { reason: Reason::NoEndpoints, message });
         }
     }
+}
+
+/// Why the requests of a side get 503.
+#[derive(PartialEq)]
+enum Trouble {
+    /// There is no port to use, or no TLS.
+    Unresolved(Problem),
+    /// Nobody serves; the sentence says why.
+    NoEndpoints(String),
 }
 
 /// The headers with literal values; none where one is no header. One from a Secret withholds the whole origin.

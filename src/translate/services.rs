@@ -11,6 +11,7 @@ use crate::object::ObjectKey;
 use crate::table::decide::Scheme;
 
 /// What is wrong with a Service, as sentences that name it.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     /// Why, from the closed list.
     pub reason: Reason,

@@ -1,24 +1,42 @@
 //! What a fault means for traffic, as the sentence that ends a message.
 
 use crate::api::{Behavior, DistributionSpec};
+use crate::table::decide::Scheme;
 
-/// Says which requests get 503 when the behaviors for which `concerned` holds cannot be served.
-pub(super) fn refused(spec: &DistributionSpec, concerned: impl Fn(&Behavior) -> bool) -> String {
+/// Says which requests get 503 when the behaviors for which `concerned` holds cannot be served, to those `viewers`
+/// or, without any named, to all.
+pub(super) fn refused(
+    spec: &DistributionSpec,
+    viewers: Option<Scheme>,
+    concerned: impl Fn(&Behavior) -> bool,
+) -> String {
     let ordered = spec.cache_behaviors.iter().filter(|ordered| concerned(&ordered.behavior));
     let patterns: Vec<&str> = ordered.map(|ordered| ordered.path_pattern.as_str()).collect();
     let default = concerned(&spec.default_cache_behavior);
     let all = default && patterns.len() == spec.cache_behaviors.len();
+    let (every, some) = match viewers {
+        None => ("All requests".to_owned(), "Requests".to_owned()),
+        Some(scheme) => (format!("All {} requests", name(scheme)), format!("{} requests", name(scheme))),
+    };
     match (patterns.as_slice(), default) {
-        _ if all => "All requests get 503.".to_owned(),
+        _ if all => format!("{every} get 503."),
         ([], false) => "No behavior uses it.".to_owned(),
-        ([], true) => "Requests of the default behavior get 503; other behaviors are served.".to_owned(),
+        ([], true) => format!("{some} of the default behavior get 503; other behaviors are served."),
         (patterns, false) => {
-            format!("Requests matching {} get 503; other behaviors are served.", list(patterns))
+            format!("{some} matching {} get 503; other behaviors are served.", list(patterns))
         }
         (patterns, true) => format!(
-            "Requests matching {} and those of the default behavior get 503; other behaviors are served.",
+            "{some} matching {} and those of the default behavior get 503; other behaviors are served.",
             list(patterns)
         ),
+    }
+}
+
+/// A scheme as people write it.
+pub(super) fn name(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Http => "HTTP",
+        Scheme::Https => "HTTPS",
     }
 }
 
@@ -68,7 +86,10 @@ mod tests {
             ),
         ];
         for (spec, sentence) in rows {
-            assert_eq!(refused(&spec, |behavior| behavior.target_origin_id == "bad"), sentence);
+            assert_eq!(refused(&spec, None, |behavior| behavior.target_origin_id == "bad"), sentence);
+            let of_some = refused(&spec, Some(Scheme::Https), |behavior| behavior.target_origin_id == "bad");
+            let named = sentence.replace("All requests", "All HTTPS requests");
+            assert_eq!(of_some, named.replace("Requests", "HTTPS requests"));
         }
     }
 }

@@ -47,9 +47,8 @@ impl Unit {
             .map(|origin| origins::compile(&inputs, origin, options, &mut findings))
             .collect();
 
-        let usable =
-            compiled.iter().map(|origin| origin.usable.as_ref().map(|usable| Arc::clone(&usable.origin)));
-        let by_id = distribution.spec.origins.iter().map(|origin| origin.id.as_str()).zip(usable).collect();
+        let targets = compiled.iter().map(|origin| origin.target.clone());
+        let by_id = distribution.spec.origins.iter().map(|origin| origin.id.as_str()).zip(targets).collect();
         let (mut ordered, mut default) = behaviors::compile(&distribution.spec, &by_id, &mut findings);
         if acceptance == Acceptance::Withheld {
             ordered.iter_mut().chain([&mut default]).for_each(|route| route.target = RouteTarget::Broken);
@@ -66,9 +65,8 @@ impl Unit {
         let routes = routes(&inputs, held, ordered, default);
         let endpoints = compiled
             .into_iter()
-            .filter_map(|origin| origin.usable)
-            .filter(|usable| routes.iter().any(|route| goes_to(route, &usable.origin.key)))
-            .map(|usable| (usable.origin.key.clone(), usable.endpoints))
+            .flat_map(|origin| origin.endpoints)
+            .filter(|(key, _)| routes.iter().any(|route| goes_to(route, key)))
             .collect();
         Self {
             routes: keep_equal(routes, previous.map(|unit| &unit.routes)),

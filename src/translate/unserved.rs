@@ -8,8 +8,8 @@
 //! makes things better is served without.
 
 use crate::api::{
-    Behavior, DistributionSpec, OnOriginTerminating, Origin, OriginProtocolPolicy, ResponseHeadersPolicy,
-    SourceRanges, ViewerCertificate, WebSocket, WebSocketLimits,
+    Behavior, DistributionSpec, OnOriginTerminating, Origin, ResponseHeadersPolicy, SourceRanges,
+    ViewerCertificate, WebSocket, WebSocketLimits,
 };
 
 /// A field that is set, not at its default, and not served.
@@ -85,7 +85,7 @@ pub(super) fn of_origin(origin: &Origin, namespace: &str) -> Vec<Unserved> {
         service,
         http_port: _,
         https_port: _,
-        origin_protocol_policy,
+        origin_protocol_policy: _,
         origin_path: _,
         host_header: _,
         custom_headers,
@@ -103,8 +103,6 @@ pub(super) fn of_origin(origin: &Origin, namespace: &str) -> Vec<Unserved> {
     } = origin;
     let mut found = Found::default();
     found.withheld("service.namespace", service.namespace.as_ref().is_some_and(|named| named != namespace));
-    let matches_viewer = *origin_protocol_policy == Some(OriginProtocolPolicy::MatchViewer);
-    found.withheld("originProtocolPolicy", matches_viewer);
     for header in custom_headers.iter().filter(|header| header.value_from.is_some()) {
         found.withheld(format!("customHeaders[{:?}].valueFrom", header.name), true);
     }
@@ -256,7 +254,6 @@ mod tests {
                 Withheld,
             ),
             (origin(json!({"service": {"namespace": "bank"}})), "service.namespace", Withheld),
-            (origin(json!({"originProtocolPolicy": "match-viewer"})), "originProtocolPolicy", Withheld),
             (origin(json!({"customHeaders": [header]})), "customHeaders[\"x-a\"].valueFrom", Withheld),
             (origin(json!({"originTls": {"caConfigMapName": "ca"}})), "originTls.caConfigMapName", Withheld),
             (behavior(json!({"sourceRanges": {"allow": ["10.0.0.0/8"]}})), "sourceRanges", Withheld),
@@ -304,7 +301,7 @@ mod tests {
                 "secretName": "tls", "secretNamespace": "shop", "minimumProtocolVersion": "TLSv1.2_2021",
             },
             "origins": [{
-                "service": {"namespace": "shop"}, "httpPort": "http", "httpsPort": 443, "originProtocolPolicy": "https-only",
+                "service": {"namespace": "shop"}, "httpPort": "http", "httpsPort": 443, "originProtocolPolicy": "match-viewer",
                 "originTls": {"serverName": "a.example", "caSecretName": "ca", "clientCertificateSecretName": "own"},
                 "originPath": "/v2", "hostHeader": "origin", "customHeaders": [{"name": "x-a", "value": "b"}],
                 "connectionAttempts": 1, "connectionTimeout": "1s", "originReadTimeout": "1s",

@@ -7,7 +7,7 @@ use rcgen::{CertificateParams, CertifiedIssuer, DnType, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig};
-use tidegate::dataplane::Limits;
+use tidegate::dataplane::{Entrance, Limits, TrustedProxies};
 use tidegate::table::certificate::{Authorities, Certificate};
 use tidegate::table::host::HostName;
 use tidegate::table::origin::{Digest, HttpVersion, OriginTls, Trust};
@@ -15,7 +15,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::rig::{Plane, RawOrigin, Site, Viewer, field, soon};
+use super::rig::{Plane, RawOrigin, Site, Viewer, field, soon, table};
+use super::tls::{certificates, client, handshake, make, usable};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: web.example\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -290,4 +291,70 @@ async fn an_origin_that_does_not_agree_on_http2_is_502() {
     let mut site = origin.site(tls(None, Trust::Pinned(vec![own.digest()])));
     site.origin = |origin| origin.http_version = HttpVersion::Http2;
     refused(&one_worker(site), &origin).await;
+}
+
+const UPGRADE: &str = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+fn asking(fields: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: web.example\r\n{fields}\r\n")
+}
+
+/// What an origin is asked on its next connection, which it then closes.
+async fn asked<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(mut connection: Viewer<S>) -> String {
+    let head = connection.until("\r\n\r\n").await;
+    connection.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await;
+    head.to_lowercase()
+}
+
+#[tokio::test]
+async fn an_origin_that_matches_its_viewers_is_spoken_to_as_each_came() {
+    let own = Own::self_signed();
+    let (secure, plain) = (TlsOrigin::showing(&own).await, RawOrigin::start().await);
+    let mut site = secure.site(tls(None, Trust::Pinned(vec![own.digest()])));
+    site.plain = vec![plain.address];
+    let trusted_proxies = TrustedProxies::new(vec!["127.0.0.1/32".parse().unwrap()]);
+    let entrance = Entrance { trusted_proxies, ..Entrance::default() };
+    let plane = Plane::behind(entrance, Limits::default(), vec![]);
+    let shown = make(&["web.example"]);
+    plane.handle.publish(table(vec![site], certificates(&[("web", usable(&shown))], None)));
+
+    for kind in ["", UPGRADE] {
+        for (said, over_tls) in
+            [("", false), ("X-Forwarded-Proto: http\r\n", false), ("X-Forwarded-Proto: https\r\n", true)]
+        {
+            let mut viewer = plane.connect().await;
+            viewer.send(asking(&format!("{kind}{said}"))).await;
+            let head = match over_tls {
+                true => asked(secure.accept().await.unwrap()).await,
+                false => asked(plain.accept().await).await,
+            };
+            let scheme = if over_tls { "https" } else { "http" };
+            assert!(head.contains(&format!("x-forwarded-proto: {scheme}\r\n")), "{kind} {said}: {head}");
+            assert_eq!(head.contains("upgrade: websocket"), !kind.is_empty(), "{head}");
+        }
+        let mut viewer = handshake(&plane, &client(&[&shown], &[]), "web.example").await.unwrap();
+        viewer.send(asking(kind)).await;
+        let head = asked(secure.accept().await.unwrap()).await;
+        assert!(head.contains("x-forwarded-proto: https\r\n"), "{kind}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn a_side_without_endpoints_costs_only_the_viewers_that_it_is_for() {
+    let own = Own::self_signed();
+    let (secure, plain) = (TlsOrigin::showing(&own).await, RawOrigin::start().await);
+    let mut site = secure.site(tls(None, Trust::Pinned(vec![own.digest()])));
+    site.plain = vec![plain.address];
+    site.endpoints.clear();
+    let plane = Plane::of_one_worker(Limits::default(), vec![]);
+    let shown = make(&["web.example"]);
+    plane.handle.publish(table(vec![site], certificates(&[("web", usable(&shown))], None)));
+
+    let mut viewer = handshake(&plane, &client(&[&shown], &[]), "web.example").await.unwrap();
+    viewer.send(GET).await;
+    let response = plain.nobody_comes_while(viewer.response()).await;
+    assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+    let mut viewer = plane.connect().await;
+    viewer.send(GET).await;
+    asked(plain.accept().await).await;
 }

@@ -326,6 +326,8 @@ pub(crate) struct Site {
     pub(crate) ordered: Vec<(&'static str, RouteShape)>,
     pub(crate) origin: fn(&mut Origin),
     pub(crate) tls: Option<OriginTls>,
+    /// The endpoints for viewers without TLS, where the origin matches its viewers.
+    pub(crate) plain: Vec<SocketAddr>,
     pub(crate) root: Option<&'static str>,
     pub(crate) protocols: ViewerProtocols,
 }
@@ -353,6 +355,7 @@ impl Site {
             ordered: Vec::new(),
             origin: |_| {},
             tls: None,
+            plain: Vec::new(),
             root: None,
             protocols: ViewerProtocols::Http2,
         }
@@ -363,6 +366,10 @@ impl Site {
     }
 }
 
+fn listed(addresses: &[SocketAddr]) -> Arc<[Endpoint]> {
+    addresses.iter().map(|address| Endpoint { address: *address, zone: Zone::Any }).collect()
+}
+
 /// The table of these sites.
 pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTable {
     let mut routes = BTreeMap::new();
@@ -370,8 +377,7 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
     for site in sites {
         let scheme = if site.tls.is_some() { Scheme::Https } else { Scheme::Http };
         let origin_key = OriginKey { distribution: site.key(), id: "web".to_owned(), scheme };
-        let listed = site.endpoints.iter().map(|address| Endpoint { address: *address, zone: Zone::Any });
-        endpoints.insert(origin_key.clone(), listed.collect());
+        endpoints.insert(origin_key.clone(), listed(&site.endpoints));
         let mut origin = Origin {
             key: origin_key,
             path_prefix: String::new(),
@@ -390,7 +396,14 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
             tls: site.tls.clone().map(Arc::new),
         };
         (site.origin)(&mut origin);
-        let origin = Arc::new(origin);
+        let target = if site.plain.is_empty() {
+            RouteTarget::Origin(Arc::new(origin))
+        } else {
+            let key = OriginKey { scheme: Scheme::Http, ..origin.key.clone() };
+            endpoints.insert(key.clone(), listed(&site.plain));
+            let plain = Origin { key, tls: None, ..origin.clone() };
+            RouteTarget::MatchViewer { http: Some(Arc::new(plain)), https: Some(Arc::new(origin)) }
+        };
         let route = |pattern: Option<&str>, shape: RouteShape| Route {
             pattern: pattern.map(PathPattern::new),
             viewer_protocol_policy: shape.viewers,
@@ -403,7 +416,7 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
             ]),
             max_request_body_bytes: shape.max_request_body_bytes,
             web_socket: WebSocketPolicy { handshakes: shape.handshakes, idle_timeout: None },
-            target: RouteTarget::Origin(Arc::clone(&origin)),
+            target: target.clone(),
         };
         let alias = HostPattern::parse(&format!("{}.example", site.name)).unwrap();
         let compiled = Routes {
