@@ -117,7 +117,9 @@ impl Record {
         if let (Some(origin), Some(_), Some(first_byte)) = (origin, self.origin_status, self.first_byte) {
             origin.metrics.answered(first_byte);
         }
-        access_log.write(&self.line());
+        if access_log.wants(Some(self.told_status().as_u16()), self.reason) {
+            access_log.write(&self.line());
+        }
     }
 
     /// The status for log and metric.

@@ -221,7 +221,7 @@ pub fn start(
 impl AccessLog {
     /// Hands a line in, where the scope asks for it. Never waits.
     pub fn write(&self, line: &Line<'_>) {
-        if !self.wants(line) {
+        if !self.wants(line.status, line.reason) {
             return;
         }
         let stamped = stamp(&self.replica, line);
@@ -230,10 +230,11 @@ impl AccessLog {
         }
     }
 
-    fn wants(&self, line: &Line<'_>) -> bool {
+    /// Whether a line with this status and reason would be written: making one costs, too.
+    pub fn wants(&self, status: Option<u16>, reason: Option<&str>) -> bool {
         match self.scope {
             Scope::Off => false,
-            Scope::Errors => line.reason.is_some() || line.status.is_some_and(|status| status >= 400),
+            Scope::Errors => reason.is_some() || status.is_some_and(|status| status >= 400),
             Scope::All => true,
         }
     }
