@@ -12,7 +12,7 @@ use crate::dataplane::connection::Viewer;
 use crate::dataplane::origin::Load;
 use crate::dataplane::viewer::address::Sender;
 use crate::dataplane::viewer::body::ViewerBody;
-use crate::dataplane::viewer::forwarded;
+use crate::dataplane::viewer::forwarded::{self, X_FORWARDED_HOST};
 use crate::dataplane::viewer::headers::{self, Trailers};
 use crate::table::decide::Scheme;
 use crate::table::host::Authority;
@@ -54,9 +54,9 @@ pub(crate) fn compose(mut head: Parts, facts: Facts<'_>) -> Result<Composed, Rea
     fields.remove(EXPECT); // answered by us, once there is an origin to take the body
     let Facts { viewer, authority, .. } = facts;
     let request_id = forwarded::set(fields, &viewer.peer, facts.sender, authority, version);
-    put_host(fields, facts.origin, authority)?;
+    put_host(fields, facts.origin)?;
     put_custom(fields, facts.origin);
-    let target = path_and_query(&facts.origin.path_prefix, facts.target)?;
+    let target = path_and_query(&head.uri, &facts.origin.path_prefix, facts.target)?;
     match attempt::version(facts.origin, facts.load) {
         HttpVersion::Http1 => {
             put_framing(fields, facts.body);
@@ -92,14 +92,13 @@ fn put_framing(fields: &mut HeaderMap, body: &ViewerBody) {
     }
 }
 
-fn put_host(fields: &mut HeaderMap, origin: &Origin, authority: &Authority) -> Result<(), Reason> {
+/// The viewer's host is what was just told as the forwarded one: the same text, shared.
+fn put_host(fields: &mut HeaderMap, origin: &Origin) -> Result<(), Reason> {
     let host = match &origin.host_header {
-        HostHeader::Fixed(host) => host.clone(),
-        HostHeader::Viewer => {
-            let text = Bytes::from(authority.to_string());
-            HeaderValue::from_maybe_shared(text).map_err(|_| Reason::BadHost)?
-        }
+        HostHeader::Fixed(host) => host,
+        HostHeader::Viewer => fields.get(X_FORWARDED_HOST).ok_or(Reason::BadHost)?,
     };
+    let host = host.clone();
     fields.insert(HOST, host);
     Ok(())
 }
@@ -114,12 +113,14 @@ fn put_custom(fields: &mut HeaderMap, origin: &Origin) {
     }
 }
 
-fn path_and_query(prefix: &str, target: &Target) -> Result<PathAndQuery, Reason> {
-    let text = match prefix {
-        "" => Bytes::copy_from_slice(target.as_str().as_bytes()),
-        prefix => Bytes::from(format!("{prefix}{target}")),
-    };
-    PathAndQuery::from_maybe_shared(text).map_err(|_| Reason::BadPath)
+/// What the viewer sent is shared, where it goes on as it is.
+fn path_and_query(sent: &Uri, prefix: &str, target: &Target) -> Result<PathAndQuery, Reason> {
+    if prefix.is_empty()
+        && let Some(same) = sent.path_and_query().filter(|sent| sent.as_str() == target.as_str())
+    {
+        return Ok(same.clone());
+    }
+    PathAndQuery::from_maybe_shared(Bytes::from(format!("{prefix}{target}"))).map_err(|_| Reason::BadPath)
 }
 
 /// The target with what HTTP/2 says beside it: the scheme, and the authority in place of the Host (RFC 9113

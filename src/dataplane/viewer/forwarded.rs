@@ -7,11 +7,10 @@ use http::header::{FORWARDED, HeaderName, VIA};
 use http::{HeaderMap, HeaderValue, Version};
 
 use super::address::{self, Peer, Sender, Trust, X_FORWARDED_FOR, X_FORWARDED_PROTO};
-use super::gate::{VIA_TOKEN, version_name};
 use crate::table::decide::Scheme;
 use crate::table::host::Authority;
 
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -54,8 +53,17 @@ pub(crate) fn set(
     headers.insert(X_FORWARDED_HOST, value(authority.to_string()));
     headers.insert(X_FORWARDED_PORT, port);
     headers.insert(X_REQUEST_ID, id.clone());
-    headers.append(VIA, value(format!("{} {VIA_TOKEN}", version_name(version))));
+    headers.append(VIA, via(version));
     id
+}
+
+/// Our entry in `Via`: the protocol that the request came by, and the name that the gate looks for.
+fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_10 => "1.0 tidegate",
+        Version::HTTP_2 => "2.0 tidegate",
+        _ => "1.1 tidegate",
+    })
 }
 
 fn drop_client_certificate(headers: &mut HeaderMap) {

@@ -13,7 +13,7 @@ use crate::table::reason::Reason;
 use crate::table::target::Target;
 
 /// Our name in `Via` (RFC 9110 section 7.6.3).
-pub(crate) const VIA_TOKEN: &str = "tidegate";
+const VIA_TOKEN: &str = "tidegate";
 
 /// A request that passed the gate.
 #[derive(Debug)]
@@ -137,15 +137,6 @@ fn target(uri: &Uri) -> Result<Target, Reason> {
         _ => Target::parse(uri.path_and_query().map_or("", |whole| whole.as_str())),
     };
     parsed.map_err(|_| Reason::BadPath)
-}
-
-/// The version as `Via` and logs write it.
-pub(crate) fn version_name(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2.0",
-        _ => "1.1",
-    }
 }
 
 #[cfg(test)]
