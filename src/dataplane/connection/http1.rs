@@ -157,7 +157,8 @@ where
             Phase::New | Phase::Idle | Phase::Head => turn.notice_head(meter, idle_at),
         }
         // 2. The replica leaves; what is under way is finished to its last byte, and its answer says so.
-        if waits.poll_draining(cx).is_ready() && turn.phase() == Phase::Idle && meter.is_flushed() {
+        let may_leave = turn.phase() == Phase::Idle && meter.is_flushed();
+        if may_leave && waits.poll_draining(cx).is_ready() {
             return Poll::Ready(Some(End::Drained));
         }
         // 3. Somebody waits too long, or nobody for anything.
