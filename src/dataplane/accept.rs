@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Viewer, http1, http2};
 use super::entrance::Entrance;
-use super::listener::{self, Kind, Listener};
+use super::listener::{Kind, Listener};
 use super::places::{Place, TooMany};
 use super::proxy_protocol::{self, Failure, For};
 use super::tls::{self, Encrypted, Protocol, Session};
@@ -129,7 +129,6 @@ impl Door {
         let Some(place) = self.worker.places.take() else {
             return self.reject(peer, Rejected::Crowded);
         };
-        listener::tune(&stream);
         let open = self.worker.metrics.connections(self.kind.as_str(), "h1").enter();
         let door = self.clone();
         self.worker.serve(async move { door.serve(stream, peer, place, open).await });

@@ -6,7 +6,6 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::TcpStream;
 
 /// Viewers that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -81,6 +80,8 @@ pub(crate) fn bind(
     let mut listeners = Vec::with_capacity(workers.get());
     for _ in 0..workers.get() {
         let socket = open(address, Sharing::WithWorkers).map_err(fail)?;
+        // Linux hands them on to every connection that is accepted here.
+        tune(&socket);
         socket.listen(BACKLOG).map_err(fail)?;
         let socket = std::net::TcpListener::from(socket);
         let local = socket.local_addr().map_err(fail)?;
@@ -129,16 +130,29 @@ fn reachable(address: SocketAddr, ipv6: Ipv6) -> SocketAddr {
 }
 
 /// Settings of every connection, to viewers and to origins.
-pub(crate) fn tune(stream: &TcpStream) {
+pub(crate) fn tune<'s>(socket: impl Into<SockRef<'s>>) {
+    let socket = socket.into();
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
     // They fail only on a connection that is dead already, which its first read will tell.
-    let _dead_already = stream.set_nodelay(true);
-    let _dead_already = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+    let _dead_already = socket.set_tcp_nodelay(true);
+    let _dead_already = socket.set_tcp_keepalive(&keepalive);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_accepted_connection_inherits_the_settings_of_its_listener() {
+        let listeners = bind(Kind::Http, ([127, 0, 0, 1], 0).into(), NonZeroUsize::MIN).unwrap();
+        let _viewer = std::net::TcpStream::connect(listeners[0].local).unwrap();
+        listeners[0].socket.set_nonblocking(false).unwrap();
+        let (accepted, _) = listeners[0].socket.accept().unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.tcp_nodelay().unwrap());
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), KEEPALIVE);
+    }
 
     #[test]
     fn every_address_is_meant_also_where_there_is_no_ipv6() {
