@@ -272,6 +272,7 @@ impl Exchange {
             returning.announced_timeout(timeout);
         }
         strip_of_origin(&mut head.headers);
+        headers::strip_trailer(&mut head.headers, trailers);
         single_length(&mut head.headers);
         set_cookie(&mut head.headers, report.set_cookie);
         self.leave_where_needed(&mut head.headers);

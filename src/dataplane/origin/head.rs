@@ -59,6 +59,7 @@ pub(crate) fn compose(mut head: Parts, facts: Facts<'_>) -> Result<Composed, Rea
     let target = path_and_query(&head.uri, &facts.origin.path_prefix, facts.target)?;
     match attempt::version(facts.origin, facts.load) {
         HttpVersion::Http1 => {
+            headers::strip_trailer(fields, Trailers::Dropped);
             put_framing(fields, facts.body);
             if facts.load == Load::Tunnel {
                 put_upgrade(fields);
@@ -67,6 +68,7 @@ pub(crate) fn compose(mut head: Parts, facts: Facts<'_>) -> Result<Composed, Rea
             head.uri = target.into();
         }
         HttpVersion::Http2 => {
+            headers::strip_trailer(fields, te);
             if te == Trailers::Passed {
                 let of_owner = facts.origin.custom_headers.iter().map(|(name, _)| name.clone());
                 facts.body.let_trailers(of_owner.collect());

@@ -18,6 +18,9 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What a viewer could claim that origins take for our word (the certificate that we would have checked).
 const CLIENT_CERTIFICATE: &str = "x-client-cert-";
 
+/// What proxies tell of viewers. Origins believe names beyond ours, too, such as `X-Forwarded-Prefix`.
+const X_FORWARDED: &str = "x-forwarded-";
+
 /// The longest request id that is kept, in bytes.
 const LONGEST_ID: usize = 128;
 
@@ -29,10 +32,11 @@ pub(crate) fn set(
     authority: &Authority,
     version: Version,
 ) -> HeaderValue {
-    drop_client_certificate(headers);
+    drop_beginning(headers, CLIENT_CERTIFICATE);
     let (chain, real, id) = match peer.trust {
         Trust::Stranger | Trust::Hidden => {
             headers.remove(FORWARDED);
+            drop_beginning(headers, X_FORWARDED);
             (None, peer.value.clone(), None)
         }
         Trust::Proxy => {
@@ -66,8 +70,9 @@ fn via(version: Version) -> HeaderValue {
     })
 }
 
-fn drop_client_certificate(headers: &mut HeaderMap) {
-    let claims = headers.keys().filter(|name| name.as_str().starts_with(CLIENT_CERTIFICATE));
+/// Takes out every field whose name begins so.
+fn drop_beginning(headers: &mut HeaderMap, begin: &str) {
+    let claims = headers.keys().filter(|name| name.as_str().starts_with(begin));
     for name in claims.cloned().collect::<Vec<_>>() {
         headers.remove(name);
     }
@@ -96,13 +101,17 @@ mod tests {
     use super::*;
     use crate::dataplane::viewer::address::TrustedProxies;
 
-    const CLAIMS: [(&str, &str); 11] = [
+    const CLAIMS: [(&str, &str); 15] = [
         ("x-forwarded-for", "6.6.6.6"),
         ("x-forwarded-for", "7.7.7.7"),
         ("x-forwarded-proto", "https"),
         ("x-forwarded-host", "b.example"),
         ("x-forwarded-port", "1"),
         ("x-real-ip", "6.6.6.6"),
+        ("x-forwarded-prefix", "/admin"),
+        ("x-forwarded-prefix", "/more"),
+        ("x-forwarded-ssl", "on"),
+        ("x-forwarder", "kept"),
         ("forwarded", "for=6.6.6.6"),
         ("x-client-cert-subject", "CN=root"),
         ("x-request-id", "mine"),
@@ -130,7 +139,7 @@ mod tests {
     #[test]
     fn claims_of_a_stranger_are_replaced() {
         let (headers, id) = told("192.0.2.7:5", &CLAIMS, "a.example:8080");
-        let rows: [(&str, &[&str]); 11] = [
+        let rows: [(&str, &[&str]); 14] = [
             ("x-forwarded-for", &["192.0.2.7"]),
             ("x-real-ip", &["192.0.2.7"]),
             ("x-forwarded-proto", &["http"]),
@@ -140,6 +149,9 @@ mod tests {
             ("via", &["1.0 other", "1.1 tidegate"]),
             ("traceparent", &["00-1-2-00"]),
             ("forwarded", &[]),
+            ("x-forwarded-prefix", &[]),
+            ("x-forwarded-ssl", &[]),
+            ("x-forwarder", &["kept"]),
             ("x-client-cert-subject", &[]),
             ("x-client-cert", &[]),
         ];
@@ -152,7 +164,7 @@ mod tests {
     #[test]
     fn a_trusted_proxy_is_believed_and_named() {
         let (headers, id) = told("10.1.1.1:5", &CLAIMS, "a.example");
-        let rows: [(&str, &[&str]); 9] = [
+        let rows: [(&str, &[&str]); 11] = [
             ("x-forwarded-for", &["6.6.6.6, 7.7.7.7, 10.1.1.1"]),
             ("x-real-ip", &["7.7.7.7"]),
             ("x-forwarded-proto", &["https"]),
@@ -161,6 +173,8 @@ mod tests {
             ("x-request-id", &["mine"]),
             ("via", &["1.0 other", "1.1 tidegate"]),
             ("forwarded", &["for=6.6.6.6"]),
+            ("x-forwarded-prefix", &["/admin", "/more"]),
+            ("x-forwarded-ssl", &["on"]),
             ("x-client-cert-subject", &[]),
         ];
         for (name, expected) in rows {

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use http::header::{
-    CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -78,6 +78,13 @@ pub(crate) fn strip_te(headers: &mut HeaderMap) -> Trailers {
         Trailers::Passed
     } else {
         Trailers::Dropped
+    }
+}
+
+/// Takes out what announces trailers (RFC 9110 section 6.6.2) where they are dropped.
+pub(crate) fn strip_trailer(headers: &mut HeaderMap, trailers: Trailers) {
+    if trailers == Trailers::Dropped {
+        headers.remove(TRAILER);
     }
 }
 
@@ -159,6 +166,16 @@ mod tests {
         let mut headers = head(&[("te", "gzip")]);
         assert_eq!(strip_te(&mut headers), Trailers::Dropped);
         assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn trailers_that_are_dropped_are_not_announced() {
+        for (trailers, announced) in [(Trailers::Dropped, false), (Trailers::Passed, true)] {
+            let mut headers = head(&[("trailer", "x-sum"), ("trailer", "x-end"), ("x-trailer", "1")]);
+            strip_trailer(&mut headers, trailers);
+            assert_eq!(headers.contains_key(TRAILER), announced);
+            assert!(headers.contains_key("x-trailer"));
+        }
     }
 
     #[test]

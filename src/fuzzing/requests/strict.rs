@@ -100,7 +100,10 @@ pub(super) fn head(bytes: &[u8]) -> Result<Head, String> {
     if let Some(name) = NEVER.iter().find(|name| !all(name).is_empty()) {
         return wrong(name);
     }
-    if fields.iter().any(|(name, _)| name.contains('_')) || all("te").iter().any(|te| *te != "trailers") {
+    let claims = |name: &str| name.starts_with("x-forwarded-") && !OURS.contains(&name);
+    if fields.iter().any(|(name, _)| name.contains('_') || claims(name))
+        || all("te").iter().any(|te| *te != "trailers")
+    {
         return wrong("a field that must not pass");
     }
     let [request_id] = all("x-request-id")[..] else { return wrong("not one request id") };

@@ -232,7 +232,8 @@ async fn trailers_pass_where_they_were_asked_for() {
         }
         let connection = connection.as_mut().unwrap();
         let (request, mut respond) = connection.asked().await;
-        assert_eq!(request.headers().get("te").is_some(), trailers.is_some());
+        assert_eq!(request.headers().contains_key("te"), trailers.is_some());
+        assert_eq!(request.headers().contains_key("trailer"), trailers.is_some());
         let mut body = request.into_body();
         connection.during(body.data()).await.unwrap().unwrap();
         let sum = connection
@@ -250,6 +251,7 @@ async fn trailers_pass_where_they_were_asked_for() {
         let seen = connection.during(viewer.until("\r\n0\r\n")).await
             + &connection.during(viewer.until("\r\n")).await;
         assert_eq!(seen.contains("grpc-status: 0"), trailers.is_some(), "{seen}");
+        assert_eq!(seen.contains("trailer: grpc-status"), trailers.is_some(), "{seen}");
     }
 }
 

@@ -9,7 +9,7 @@ const WITH_A: &str = "GET / HTTP/1.1\na: b\nhost: web.example";
 const A: Sent = (b"A: b\r\n", Passes(WITH_A));
 
 /// Name, the fields behind the Host of a GET, what becomes of it, and a neighbour.
-pub(super) const ROWS: [Row; 45] = [
+pub(super) const ROWS: [Row; 47] = [
     // Names.
     ("a space in a name", b"A B: c\r\n", Unparsed(400), A),
     ("a space behind a name", b"A : b\r\n", Unparsed(400), A),
@@ -45,6 +45,7 @@ pub(super) const ROWS: [Row; 45] = [
     ("X-Forwarded-Proto", b"X-Forwarded-Proto: https\r\n", Passes(PLAIN), A),
     ("X-Forwarded-Host", b"X-Forwarded-Host: other.example\r\n", Passes(PLAIN), A),
     ("X-Forwarded-Port", b"X-Forwarded-Port: 443\r\n", Passes(PLAIN), A),
+    ("X-Forwarded names that nobody sets", b"X-Forwarded-Prefix: /b\r\nX-Forwarded-Ssl: on\r\nX-Forwarded-Scheme: https\r\nX-Forwarded-Server: other\r\n", Passes(PLAIN), A),
     ("X-Real-IP", b"X-Real-IP: 192.0.2.1\r\n", Passes(PLAIN), A),
     ("Forwarded", b"Forwarded: for=192.0.2.1;host=other.example\r\n", Passes(PLAIN), A),
     ("X-Request-Id", b"X-Request-Id: mine\r\n", Passes(PLAIN), A),
@@ -57,6 +58,7 @@ pub(super) const ROWS: [Row; 45] = [
     ("an empty expectation", b"Expect:\r\n", Answered(417, "expectation"), A),
     ("the tenth pass", b"Via: 1.1 tidegate, 1.1 tidegate, 1.1 tidegate, 1.1 tidegate, 1.1 tidegate\r\nVia: 1.1 tidegate, 1.1 tidegate, 1.1 tidegate, 1.1 tidegate,1.1 tidegate\r\n", Answered(508, "loop_detected"), (b"Via: 1.1 a\r\n", Passes("GET / HTTP/1.1\nhost: web.example\nvia: 1.1 a"))),
     ("the tenth pass in other spellings", b"Via: HTTP/1.1 TideGate (a), 1.0 tidegate,1.1\ttidegate, 1.1 tidegate, 1.1 tidegate, 1.1 tidegate, 1.1 tidegate, 1.1 tidegate, 1.1 tidegate, 1.1 tidegate\r\nConnection: via\r\n", Answered(508, "loop_detected"), (b"Via: 1.1 tidegate\r\n", Passes("GET / HTTP/1.1\nhost: web.example\nvia: 1.1 tidegate"))),
+    ("trailers that are dropped are not announced", b"Trailer: x-sum\r\n", Passes(PLAIN), (b"TE: trailers\r\nTrailer: x-sum\r\n", Passes("GET / HTTP/1.1\nhost: web.example\nte: trailers"))),
     ("transfer codings of one connection", b"TE: gzip\r\nConnection: te\r\n", Passes(PLAIN), (b"TE: trailers\r\nConnection: te\r\n", Passes("GET / HTTP/1.1\nhost: web.example\nte: trailers"))),
     ("credentials for a proxy", b"Proxy-Authorization: Basic YTpi\r\n", Passes(PLAIN), (b"Authorization: Basic YTpi\r\n", Passes("GET / HTTP/1.1\nauthorization: Basic YTpi\nhost: web.example"))),
 ];

@@ -204,6 +204,7 @@ fn names_and_values() -> Vec<Row> {
             "claims about the viewer",
             &[
                 ("x-forwarded-for", b"6.6.6.6"),
+                ("x-forwarded-prefix", b"/b"),
                 ("forwarded", b"for=a"),
                 ("x-real-ip", b"6.6.6.6"),
                 ("x-client-cert-subject", b"root"),
@@ -211,6 +212,7 @@ fn names_and_values() -> Vec<Row> {
             ],
             plain(),
         ),
+        with("trailers that are dropped are not announced", &[("trailer", b"x-sum")], plain()),
         with("an unknown expectation", &[("expect", b"200-ok")], refused(417, "expectation")),
         with("too many fields", &[("x-a", &b"1"[..]); 101], refused(431, "headers_too_large")),
         with(
