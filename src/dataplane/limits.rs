@@ -66,6 +66,9 @@ pub struct Limits {
     pub interim_responses: u32,
     /// Exchanges that an HTTP/2 connection to an origin carries at once; the next one gets another connection.
     pub origin_streams: usize,
+    /// HTTP/2 connections of one origin that a worker holds to one endpoint; a request beyond what they carry goes
+    /// to another endpoint, or is refused with `connection_limit`.
+    pub origin_connections: usize,
     /// How long an HTTP/2 connection to an origin may be silent while exchanges wait on it, before it is asked for
     /// a sign of life. Servers of gRPC take more than one question in 5 min for an attack.
     pub origin_silence: Duration,
@@ -118,6 +121,7 @@ impl Default for Limits {
             target_bytes: 8 * 1024,
             interim_responses: 10,
             origin_streams: 100,
+            origin_connections: 256,
             origin_silence: Duration::from_secs(6 * 60),
             origin_sign_of_life: Duration::from_secs(10),
             passes: 10,

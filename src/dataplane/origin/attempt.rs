@@ -60,6 +60,7 @@ pub(super) async fn on_endpoint(
         endpoint: loaded.endpoint(),
         tls: origin.tls.clone(),
         version: version(&origin.origin, outgoing.load),
+        origin: loaded.origin(),
     };
     let (response, carrier) = match destination.version {
         HttpVersion::Http1 => attempt.over_http1(destination, report).await?,
@@ -138,16 +139,16 @@ impl OnEndpoint<'_> {
         let Self { worker, origin, outgoing, .. } = self;
         let limits = &worker.limits;
         let settings = &origin.origin;
-        let (seat, opening) =
-            worker.pool.http2.join(&Key::of(to), limits.origin_streams, settings.keepalive_timeout, |lane| {
-                let (worker, to) = (Rc::clone(worker), to.clone());
-                let limit = settings.connection_timeout;
-                let open = async move {
-                    let stream = to.connect(limit).await.map_err(|failure| failure.reason())?;
-                    http2::open(&worker, stream, lane).await
-                };
-                open.boxed_local()
-            });
+        let joined = worker.pool.http2.join(&Key::of(to), limits, settings.keepalive_timeout, |lane| {
+            let (worker, to) = (Rc::clone(worker), to.clone());
+            let limit = settings.connection_timeout;
+            let open = async move {
+                let stream = to.connect(limit).await.map_err(|failure| failure.reason())?;
+                http2::open(&worker, stream, lane).await
+            };
+            open.boxed_local()
+        });
+        let (seat, opening) = joined.ok_or(Joined::NotConnected(Reason::ConnectionLimit))?;
         let began = Instant::now();
         let age = if opening.peek().is_none() { Age::Fresh } else { Age::Used };
         let connected = opening.await;
@@ -159,7 +160,8 @@ impl OnEndpoint<'_> {
             Joined::NotConnected(reason)
         })?;
         let head = outgoing.head.clone();
-        let answer = http2::exchange(connection, head, &outgoing.body, settings.read_timeout, limits).await;
+        let answer =
+            http2::exchange(connection, &seat, head, &outgoing.body, settings.read_timeout, limits).await;
         let response = answer.map_err(|failure| Joined::Failed(failure, age))?;
         Ok((response.map(Body::Http2), Carrier::Http2 { _seat: seat }))
     }

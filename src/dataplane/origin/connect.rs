@@ -45,6 +45,8 @@ pub(crate) struct Destination {
     pub(crate) endpoint: SocketAddr,
     pub(crate) tls: Option<Arc<OriginClient>>,
     pub(crate) version: HttpVersion,
+    /// The origin that is spoken to there, by the number of its cell.
+    pub(crate) origin: u64,
 }
 
 impl Destination {

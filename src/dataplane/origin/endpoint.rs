@@ -172,6 +172,11 @@ impl Loaded {
     pub(crate) fn endpoint(&self) -> SocketAddr {
         self.cell.address
     }
+
+    /// The number of the origin's cell.
+    pub(super) fn origin(&self) -> u64 {
+        self.cell.origin.id
+    }
 }
 
 impl Drop for Loaded {
@@ -204,8 +209,11 @@ impl Latency {
         let noted = self.0.load(Ordering::Relaxed);
         let average = u32::try_from(noted >> 32).unwrap_or(u32::MAX);
         let at = u32::try_from(noted & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-        let halvings = milliseconds(age).wrapping_sub(at) / Self::HALF_LIFE_MS;
-        average.checked_shr(halvings).unwrap_or(0)
+        let now = milliseconds(age);
+        // Another worker may have noted one a moment after our now.
+        let ahead = at.wrapping_sub(now) < Self::HALF_LIFE_MS;
+        let passed = if ahead { 0 } else { now.wrapping_sub(at) };
+        average.checked_shr(passed / Self::HALF_LIFE_MS).unwrap_or(0)
     }
 }
 
@@ -272,6 +280,8 @@ mod tests {
         assert_eq!(latency.read(at(10)), 800);
         latency.observe(Duration::from_micros(1600), at(10));
         assert_eq!(latency.read(at(10)), 900);
+        // Another worker's clock was read earlier.
+        assert_eq!(latency.read(at(9)), 900);
         assert_eq!(latency.read(at(5_010)), 450);
         assert_eq!(latency.read(at(500_000)), 0);
     }

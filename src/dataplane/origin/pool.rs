@@ -22,12 +22,19 @@ pub(crate) struct Key {
     version: HttpVersion,
     /// The client whose settings the handshake was made with.
     tls: Option<u64>,
+    /// The origin, where exchanges share the connection: what one tenant's do to it must not hit another's.
+    sharing: Option<u64>,
 }
 
 impl Key {
     pub(crate) fn of(destination: &Destination) -> Self {
-        let Destination { endpoint, tls, version } = destination;
-        Self { endpoint: *endpoint, version: *version, tls: tls.as_ref().map(|client| client.id) }
+        let Destination { endpoint, tls, version, origin } = destination;
+        Self {
+            endpoint: *endpoint,
+            version: *version,
+            tls: tls.as_ref().map(|client| client.id),
+            sharing: (*version == HttpVersion::Http2).then_some(*origin),
+        }
     }
 }
 

@@ -121,6 +121,49 @@ async fn exchanges_share_a_connection_until_it_is_full() {
 }
 
 #[tokio::test]
+async fn an_origin_gets_a_bounded_number_of_connections() {
+    let origin = RawOrigin::start().await;
+    let limits = Limits { origin_streams: 1, origin_connections: 2, ..Limits::default() };
+    let plane = Plane::of_one_worker(limits, vec![site(&origin)]);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut viewer = plane.connect().await;
+        viewer.send(GET).await;
+        let mut connection = Http2Origin::accept(&origin).await;
+        let (_, respond) = connection.asked().await;
+        held.push((viewer, connection, respond));
+    }
+    let mut more = plane.connect().await;
+    more.send(GET).await;
+    let response = origin.nobody_comes_while(more.response()).await;
+    assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+    assert_eq!(field(&response, "x-tidegate-error"), Some("connection_limit"));
+    // Where one ends there is room.
+    let (first, connection, respond) = &mut held[0];
+    answer(respond, "ok");
+    assert!(connection.during(first.response()).await.ends_with("ok"));
+    first.send(GET).await;
+    origin.nobody_comes_while(connection.asked()).await;
+}
+
+#[tokio::test]
+async fn distributions_share_no_connection_to_the_same_address() {
+    let origin = RawOrigin::start().await;
+    let neighbour = Site { origin: site(&origin).origin, ..Site::new("neighbour", &[origin.address]) };
+    let plane = Plane::of_one_worker(Limits::default(), vec![site(&origin), neighbour]);
+    let mut held = Vec::new();
+    for host in ["web.example", "neighbour.example"] {
+        let mut viewer = plane.connect().await;
+        viewer.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        let mut connection = Http2Origin::accept(&origin).await;
+        let (_, mut respond) = connection.asked().await;
+        answer(&mut respond, "ok");
+        assert!(connection.during(viewer.response()).await.ends_with("ok"), "{host}");
+        held.push(connection);
+    }
+}
+
+#[tokio::test]
 async fn a_refused_stream_and_a_going_connection_cost_no_request() {
     let origin = RawOrigin::start().await;
     let plane = plane(&origin);
@@ -141,6 +184,39 @@ async fn a_refused_stream_and_a_going_connection_cost_no_request() {
     let (_, mut respond) = second.asked().await;
     answer(&mut respond, "other");
     assert!(second.during(viewer.response()).await.ends_with("other"));
+}
+
+#[tokio::test]
+async fn a_connection_that_goes_keeps_what_is_on_it_and_gets_nothing_more() {
+    let origin = RawOrigin::start().await;
+    let plane = plane(&origin);
+    let mut held = plane.connect().await;
+    held.send(GET).await;
+    let mut going = Http2Origin::accept(&origin).await;
+    let (_, mut respond) = going.asked().await;
+    going.0.graceful_shutdown();
+    let mut body = respond.send_response(Response::new(()), false).unwrap();
+    body.send_data(Bytes::from_static(b"half"), false).unwrap();
+    // What comes behind the GOAWAY has passed, so the proxy knows of it.
+    going.during(held.until("half")).await;
+
+    let mut viewer = plane.connect().await;
+    viewer.send(GET).await;
+    let mut fresh = going.during(Http2Origin::accept(&origin)).await;
+    for turn in 0..20 {
+        let (_, mut respond) = origin.nobody_comes_while(fresh.asked()).await;
+        answer(&mut respond, "ok");
+        let response = fresh.during(going.during(viewer.response())).await;
+        assert!(response.starts_with("HTTP/1.1 200 "), "{turn}: {response}");
+        viewer.send(GET).await;
+    }
+    let labels = "namespace=\"test\",distribution=\"web\",origin=\"web\"";
+    let page = plane.metrics.encode().unwrap();
+    assert!(page.contains(&format!("tidegate_endpoints{{{labels},state=\"ejected\"}} 0.0\n")), "{page}");
+
+    body.send_data(Bytes::from_static(b"held"), true).unwrap();
+    going.ends().await;
+    assert!(held.until("0\r\n\r\n").await.contains("held"));
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ pub(crate) async fn open(
     // It only writes: what the origin says to it comes with the first answer.
     let (requests, connection) = handshake.await.map_err(|_| Reason::OriginReset)?;
     lane.opened();
-    worker.spawn(drive(connection, meter, lane, limits));
+    worker.spawn(drive(connection, meter, Driven(lane), limits));
     Ok(requests)
 }
 
@@ -55,12 +55,22 @@ fn builder(limits: &Limits) -> Builder {
 /// The largest window (RFC 9113 section 6.9.1).
 const MOST: u32 = (1 << 31) - 1;
 
+/// A lane that closes when nobody drives its connection any more, also where that ends with a panic.
+struct Driven(Rc<Lane>);
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 async fn drive(
     mut connection: h2::client::Connection<Guarded<OriginStream>, Bytes>,
     meter: Rc<Meter>,
-    lane: Rc<Lane>,
+    driven: Driven,
     limits: Limits,
 ) {
+    let lane = &driven.0;
     let pings = connection.ping_pong();
     let ended = poll_fn(|cx| {
         let polled = Pin::new(&mut connection).poll(cx);
@@ -72,9 +82,8 @@ async fn drive(
         // of it themselves.
         _ended = ended => {}
         // 2. The origin is silent. Dropping the connection tells the exchanges.
-        () = until_dead(pings, &meter, &lane, &limits) => {}
+        () = until_dead(pings, &meter, lane, &limits) => {}
     }
-    lane.close();
 }
 
 /// Waits until the origin has said nothing for long although somebody waits, and does not answer a question either.

@@ -13,6 +13,7 @@ use futures_util::future::{LocalBoxFuture, Shared};
 use tokio::time::Instant;
 
 use super::Connection;
+use crate::dataplane::limits::Limits;
 use crate::dataplane::origin::pool::Key;
 use crate::table::reason::Reason;
 
@@ -49,26 +50,29 @@ pub(crate) struct Lane {
 pub(crate) struct Seat(Rc<Lane>);
 
 impl Lanes {
-    /// A place on the first connection with room, else on one that `open` makes. At most `most` exchanges share
-    /// one; it is kept for `keepalive` after the last.
+    /// A place on the first connection with room, else on one that `open` makes; none where there are as many as
+    /// there may be. A connection is kept for `keepalive` after its last exchange.
     pub(crate) fn join(
         &self,
         key: &Key,
-        most: usize,
+        limits: &Limits,
         keepalive: Duration,
         open: impl FnOnce(Rc<Lane>) -> LocalBoxFuture<'static, Result<Connection, Reason>>,
-    ) -> (Seat, Opening) {
+    ) -> Option<(Seat, Opening)> {
         let mut lanes = self.0.borrow_mut();
         let listed = lanes.entry(key.clone()).or_default();
         listed.retain(|listed| !listed.lane.closed.get());
         if let Some(Listed { opening, lane }) = listed.iter().find(|listed| listed.lane.has_room()) {
-            return (lane.enter(keepalive), opening.clone());
+            return Some((lane.enter(keepalive), opening.clone()));
         }
-        let lane = Rc::new(Lane::new(most));
+        if listed.len() >= limits.origin_connections {
+            return None;
+        }
+        let lane = Rc::new(Lane::new(limits.origin_streams));
         let opening = open(Rc::clone(&lane)).shared();
         let seat = lane.enter(keepalive);
         listed.push(Listed { opening: opening.clone(), lane });
-        (seat, opening)
+        Some((seat, opening))
     }
 
     /// Lets go of what failed or has idled long enough, and of what leads to where `stays` says no; exchanges on
@@ -111,9 +115,10 @@ impl Lane {
         self.open.set(true);
     }
 
-    /// Notes how many exchanges the origin allows at once.
+    /// Notes how many exchanges the origin allows at once. Where it says none for now (RFC 9113 section 6.5.2) one
+    /// waits for more, or each would make a connection of its own.
     pub(super) fn allow(&self, most: usize) {
-        self.most.set(self.limit.min(most));
+        self.most.set(self.limit.min(most.max(1)));
     }
 
     /// Nobody else gets a place.
@@ -147,5 +152,22 @@ impl Drop for Seat {
         if lane.is_idle() && !lane.open.get() {
             lane.close();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_that_allows_nothing_gets_one_exchange_on_a_connection() {
+        let lane = Rc::new(Lane::new(2));
+        lane.opened();
+        lane.allow(0);
+        assert!(lane.has_room());
+        let seat = lane.enter(Duration::ZERO);
+        assert!(!lane.has_room());
+        drop(seat);
+        assert!(lane.has_room());
     }
 }

@@ -32,22 +32,33 @@ pub(crate) use stream::AnswerStream;
 /// One connection, as each exchange on it holds it.
 pub(crate) type Connection = SendRequest<Bytes>;
 
-/// Sends a request and waits for the head of its answer, at most `limit` from the request's end.
+/// Sends a request and waits for the head of its answer, at most `limit` from the request's end. Where the whole
+/// connection fails, nobody else gets a place beside `seat`.
 pub(crate) async fn exchange(
     mut connection: Connection,
+    seat: &Seat,
     head: Parts,
     body: &ViewerBody,
     limit: Duration,
     limits: &Limits,
 ) -> Result<Response<AnswerStream>, Failure> {
-    let fail = |error: &h2::Error| judge(error, body);
-    connection = connection.ready().await.map_err(|error| fail(&error))?;
+    let fail = |error: &h2::Error| {
+        // After a GOAWAY it lives on until its last exchange has ended, and takes no other one.
+        if error.is_go_away() || error.is_io() {
+            seat.close();
+        }
+        judge(error, body)
+    };
+    connection = connection.ready().await.map_err(|error| {
+        seat.close();
+        fail(&error)
+    })?;
     let ends = body.is_end_stream();
     let (mut answer, stream) =
         connection.send_request(Request::from_parts(head, ()), ends).map_err(|error| fail(&error))?;
     let sending =
         (!ends).then(|| AbortOnDropHandle::new(tokio::task::spawn_local(stream::send(body.clone(), stream))));
-    let head = async { receive(&mut answer, limits).await.map_err(|why| why.into_failure(body)) };
+    let head = async { receive(&mut answer, limits).await.map_err(|why| why.into_failure(fail)) };
     let too_late = Failure { reason: Reason::OriginReadTimeout, reach: Reach::Sent };
     let response = within(limit, body, head).await.unwrap_or(Err(too_late))?;
     Ok(AnswerStream::of(response, sending))
@@ -62,9 +73,9 @@ enum NoHead {
 }
 
 impl NoHead {
-    fn into_failure(self, body: &ViewerBody) -> Failure {
+    fn into_failure(self, of: impl FnOnce(&h2::Error) -> Failure) -> Failure {
         match self {
-            Self::Failed(error) => judge(&error, body),
+            Self::Failed(error) => of(&error),
             Self::Malformed => Failure { reason: Reason::OriginProtocol, reach: Reach::Answered },
         }
     }
