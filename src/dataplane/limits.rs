@@ -76,10 +76,6 @@ pub struct Limits {
     pub origin_sign_of_life: Duration,
     /// How often a request may have passed through us.
     pub passes: usize,
-    /// TLS handshakes in flight on one worker, each from its complete ClientHello on: what comes before costs no
-    /// cryptography, and whoever sends nothing must not stand in others' way. The next one waits its turn, within
-    /// its own time.
-    pub handshakes: usize,
     /// Idle connections that a worker keeps to one endpoint.
     pub idle_per_endpoint: usize,
     /// How long accepting rests after an error that a retry meets again (no file descriptors).
@@ -125,7 +121,6 @@ impl Default for Limits {
             origin_silence: Duration::from_secs(6 * 60),
             origin_sign_of_life: Duration::from_secs(10),
             passes: 10,
-            handshakes: 256,
             idle_per_endpoint: 256,
             accept_pause: Duration::from_millis(100),
             accept_tail: Duration::from_millis(100),

@@ -143,7 +143,6 @@ async fn shake_hands(worker: &Worker, stream: TcpStream) -> Result<(Encrypted, S
         Ok(start) => start,
         Err(error) => return Err(Refusal { failure: error.into(), told: acceptor.take_io() }),
     };
-    let _permit = worker.handshakes.acquire().await.map_err(io::Error::other)?;
     // What is not a host name is a name that nobody owns.
     let sni = start.client_hello().server_name().and_then(|name| HostName::parse(name).ok());
     // The one read of the table: the identity stays, whatever is published later.

@@ -12,7 +12,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::try_join_all;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -55,8 +54,6 @@ pub(crate) struct Worker {
     pub(crate) entrance: Entrance,
     /// The places of viewers, over all workers.
     pub(crate) places: Arc<Places>,
-    /// Handshakes that may be in flight.
-    pub(crate) handshakes: Semaphore,
     /// The port that redirects to HTTPS name.
     pub(crate) https_redirect_port: u16,
     pub(crate) overload: Overload,
@@ -112,7 +109,6 @@ impl Worker {
             pool: Pool::new(seed.limits.idle_per_endpoint),
             budgets: Budgets::new(),
             registry: Registry::new(seed.limits.tunnels),
-            handshakes: Semaphore::new(seed.limits.handshakes),
             limits: seed.limits,
             drain: seed.drain,
             entrance: seed.entrance,

@@ -124,11 +124,18 @@ fn with_tls(made: &Made, limits: Limits, origin: &EchoOrigin) -> Plane {
 async fn whoever_says_nothing_stands_in_nobodys_way() {
     let origin = EchoOrigin::start("web").await;
     let web = make(&["web.example"]);
-    let plane = with_tls(&web, Limits { handshakes: 1, ..Limits::default() }, &origin);
+    let plane = with_tls(&web, Limits::default(), &origin);
     let mut idle = Vec::new();
     for half_a_hello in ["", "", "\x16\x03\x01\x01\x00\x01", "\x16"] {
         let mut viewer = Viewer::connect(plane.handle.https_addresses()[0]).await;
         viewer.send(half_a_hello).await;
+        idle.push(viewer);
+    }
+    // They say the first word, hear ours, and say no more.
+    for _ in 0..300 {
+        let mut viewer = Viewer::connect(plane.handle.https_addresses()[0]).await;
+        viewer.send(hello_of([0xc0, 0x2b])).await;
+        assert_eq!(viewer.bytes(1).await, [22]);
         idle.push(viewer);
     }
     for _ in 0..2 {

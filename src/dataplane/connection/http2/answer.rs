@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::piece::Piece;
+use super::watch::Cut;
 use crate::dataplane::alarm::Alarm;
 use crate::dataplane::response::body::{AnswerBody, OriginBodyFailure};
 
@@ -153,15 +154,16 @@ impl<'s> Pump<'s> {
                         stream.send_reset(Reason::INTERNAL_ERROR);
                         return Poll::Ready(Sent::Reset);
                     }
-                    None => return Poll::Ready(sent(self.send(stream, Bytes::new(), true))),
+                    None => return Poll::Ready(sent(self.send(stream, Bytes::new(), Cut::Nowhere, true))),
                 }
                 continue;
             }
             let Some(room) = ready!(self.poll_room(stream, cx)) else { return Poll::Ready(Sent::Reset) };
+            let cut = if room < self.data.len() { Cut::ByWindow } else { Cut::Nowhere };
             let data = self.data.split_to(room.min(self.data.len()));
             // Where the end is known already it goes with the last data.
             let end = self.data.is_empty() && self.has_ended(cx);
-            let result = self.send(stream, data, end);
+            let result = self.send(stream, data, cut, end);
             if end || result.is_err() {
                 return Poll::Ready(sent(result));
             }
@@ -211,8 +213,14 @@ impl<'s> Pump<'s> {
         Poll::Ready(None)
     }
 
-    fn send(&self, stream: &mut SendStream<Piece>, data: Bytes, end: bool) -> Result<(), h2::Error> {
-        self.shared.watch.data_sent();
+    fn send(
+        &self,
+        stream: &mut SendStream<Piece>,
+        data: Bytes,
+        cut: Cut,
+        end: bool,
+    ) -> Result<(), h2::Error> {
+        self.shared.watch.data_sent(data.len(), cut);
         stream.send_data(Piece::new(data, &self.shared.unsent), end)
     }
 }

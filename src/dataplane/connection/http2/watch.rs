@@ -19,12 +19,24 @@ use crate::dataplane::limits::Limits;
 const PREFACE: usize = 24;
 const FRAME_HEADER: usize = 9;
 
+/// What a window that is opened on purpose lets pass at least, in bytes.
+const WORTHWHILE: usize = 1024;
+
 // Frame types and flags (RFC 9113 section 6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+
+/// What ended a piece of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// It is all that there was to send.
+    Nowhere,
+    /// There was more than the viewer's windows let pass.
+    ByWindow,
+}
 
 /// What was seen of a connection.
 #[derive(Debug)]
@@ -54,8 +66,13 @@ impl Watch {
     }
 
     /// A DATA frame is sent, for which viewers return WINDOW_UPDATEs, and some measure the way with a PING.
-    pub(super) fn data_sent(&self) {
-        self.control.earn(4);
+    ///
+    /// A short one that the viewer's window has cut earns nothing: else each WINDOW_UPDATE of a byte would pay for
+    /// the next (CVE-2019-9511).
+    pub(super) fn data_sent(&self, bytes: usize, cut: Cut) {
+        if cut == Cut::Nowhere || bytes >= WORTHWHILE {
+            self.control.earn(4);
+        }
     }
 
     /// A stream was served to its end.
@@ -64,10 +81,9 @@ impl Watch {
         self.resets.earn(1);
     }
 
-    fn frame_came(&self, kind: u8, flags: u8) {
+    fn frame_begins(&self, kind: u8) {
         match kind {
             DATA => {}
-            HEADERS | CONTINUATION if flags & END_HEADERS != 0 => self.unfinished_since.set(None),
             HEADERS | CONTINUATION => {
                 if self.unfinished_since.get().is_none() {
                     self.unfinished_since.set(Some(Instant::now()));
@@ -75,6 +91,13 @@ impl Watch {
             }
             RST_STREAM => self.resets.spend(),
             _ => self.control.spend(),
+        }
+    }
+
+    /// The last byte of its payload came, too.
+    fn frame_ends(&self, kind: u8, flags: u8) {
+        if matches!(kind, HEADERS | CONTINUATION) && flags & END_HEADERS != 0 {
+            self.unfinished_since.set(None);
         }
     }
 }
@@ -138,7 +161,7 @@ impl<S> Watched<S> {
 struct FrameHeaders {
     /// What passes unseen before the next header, in bytes.
     unseen: usize,
-    /// The header, as far as it came.
+    /// The header, as far as it came; until the next one begins, the last.
     header: [u8; FRAME_HEADER],
     filled: usize,
 }
@@ -154,6 +177,10 @@ impl FrameHeaders {
         loop {
             let (unseen, rest) = bytes.split_at(self.unseen.min(bytes.len()));
             self.unseen -= unseen.len();
+            if self.unseen == 0 && self.filled == 0 {
+                let [_, _, _, kind, flags, ..] = self.header;
+                watch.frame_ends(kind, flags);
+            }
             let mut space = self.header.get_mut(self.filled..).unwrap_or_default();
             let (header, rest) = rest.split_at(space.len().min(rest.len()));
             bytes::BufMut::put_slice(&mut space, header);
@@ -162,10 +189,10 @@ impl FrameHeaders {
                 return;
             }
             bytes = rest;
-            let [length @ .., kind, flags, _, _, _, _] = self.header;
+            let [length @ .., kind, _, _, _, _, _] = self.header;
             let [high, middle, low] = length.map(usize::from);
             (self.unseen, self.filled) = ((high << 16) | (middle << 8) | low, 0);
-            watch.frame_came(kind, flags);
+            watch.frame_begins(kind);
         }
     }
 }
@@ -243,14 +270,23 @@ mod tests {
         assert!(watch.unfinished_since().is_some());
         seen(&watch, 7, &[&HALF_HEADERS, &CONTINUED]);
         assert!(watch.unfinished_since().is_none());
+        // The end is announced by a frame whose last byte is missing.
+        let (_missing, cut) = CONTINUED.split_last().unwrap();
+        for frames in [&[cut][..], &[&HALF_HEADERS[..], cut][..]] {
+            seen(&watch, 7, frames);
+            assert!(watch.unfinished_since().is_some());
+            seen(&watch, 7, &[&CONTINUED]);
+            assert!(watch.unfinished_since().is_none());
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_allowance_comes_back_with_time_and_with_what_is_sent() {
         let watch = watch(10);
-        let ping = || watch.frame_came(6, 0);
+        let ping = || watch.frame_begins(6);
         (0..10).for_each(|_| ping());
-        watch.data_sent();
+        watch.data_sent(1, Cut::Nowhere);
+        watch.data_sent(WORTHWHILE - 1, Cut::ByWindow);
         (0..4).for_each(|_| ping());
         tokio::time::advance(Duration::from_secs(3)).await;
         (0..3).for_each(|_| ping());

@@ -135,3 +135,32 @@ async fn slow_resets_end_a_connection_too() {
     raw.send(&frame(RST_STREAM, 0, 21, &CANCEL.to_be_bytes())).await;
     assert_eq!(raw.ends().await, Some(ENHANCE_YOUR_CALM));
 }
+
+/// Has a viewer open the window of its stream by so many bytes after each DATA frame; gives the error of the
+/// GOAWAY, and none where it got everything.
+async fn dribbled(step: u16) -> Option<u32> {
+    let origin = RawOrigin::start().await;
+    let limits = Limits { control_frames: 20, ..Limits::default() };
+    let door = Door::with(limits, vec![Site::new("web", &[origin.address])]);
+    let mut raw = Raw::connect(&door, &[0, 4, 0, 0, 0, 0]).await;
+    raw.send(&request(1)).await;
+    let mut connection = origin.accept().await;
+    connection.until("\r\n\r\n").await;
+    let body = "y".repeat(60 * 1024);
+    connection.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())).await;
+    raw.until(HEADERS).await;
+    loop {
+        raw.send(&frame(WINDOW_UPDATE, 0, 1, &u32::from(step).to_be_bytes())).await;
+        match raw.next().await.unwrap() {
+            frame if frame.kind == GOAWAY => return Some(frame.error()),
+            frame if frame.flags & END_STREAM != 0 => return None,
+            frame => assert_eq!(frame.kind, DATA),
+        }
+    }
+}
+
+#[tokio::test]
+async fn windows_that_let_a_byte_pass() {
+    assert_eq!(dribbled(1).await, Some(ENHANCE_YOUR_CALM));
+    assert_eq!(dribbled(1024).await, None);
+}

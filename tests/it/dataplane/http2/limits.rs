@@ -32,6 +32,19 @@ async fn a_header_block_without_an_end_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_header_block_that_lacks_a_byte_of_its_last_frame_is_given_up() {
+    let door = Door::with(Limits { request_head: SHORT, ..Limits::default() }, vec![Site::new("web", &[])]);
+    for whole in [
+        request(1),
+        [frame(HEADERS, END_STREAM, 1, &block("GET")), frame(CONTINUATION, END_HEADERS, 1, &[0x90])].concat(),
+    ] {
+        let mut raw = Raw::connect(&door, &[]).await;
+        raw.send(&whole[..whole.len() - 1]).await;
+        assert_eq!(raw.ends().await, Some(ENHANCE_YOUR_CALM));
+    }
+}
+
+#[tokio::test]
 async fn a_stream_whose_body_never_comes_is_408() {
     let limits = Limits { request_body_gap: SHORT, ..Limits::default() };
     let origin = RawOrigin::start().await;
