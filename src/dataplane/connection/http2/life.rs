@@ -93,6 +93,13 @@ impl Life {
         self.used = true;
     }
 
+    /// Whether new streams are refused: who was told to go, and had the time to hear it, opens none.
+    ///
+    /// `h2` itself takes them until its PING after the GOAWAY is answered, which a viewer may never do.
+    pub(super) fn is_closed_to_streams(&self) -> bool {
+        matches!(self.stage, Stage::Leaving { since } if since + self.waits.goodbye <= Instant::now())
+    }
+
     /// What is next.
     pub(super) fn next(&mut self, streams: Streams, phase: Phase, meter: &Meter, watch: &Watch) -> Next {
         let now = Instant::now();

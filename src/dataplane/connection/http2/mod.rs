@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use h2::Reason;
 use h2::server::{Builder, Connection};
 use tokio::time::timeout;
 
@@ -106,6 +107,10 @@ async fn drive<S: Side>(mut http: Http<S>, shared: Rc<Shared>, meter: &Meter) ->
         // 1. HTTP/2 goes on: what came is read, what is ready is written, streams begin.
         loop {
             match http.poll_accept(cx) {
+                Poll::Ready(Some(Ok((_, mut respond)))) if life.is_closed_to_streams() => {
+                    shared.watch.stream_refused();
+                    respond.send_reset(Reason::REFUSED_STREAM);
+                }
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     life.request_came();
                     let stream = stream::serve(Rc::clone(&shared), request, respond);

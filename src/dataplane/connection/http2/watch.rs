@@ -81,6 +81,11 @@ impl Watch {
         self.resets.earn(1);
     }
 
+    /// A stream was refused that a viewer who listens would not have opened.
+    pub(super) fn stream_refused(&self) {
+        self.resets.spend();
+    }
+
     fn frame_begins(&self, kind: u8) {
         match kind {
             DATA => {}

@@ -72,3 +72,39 @@ async fn while_leaving_a_connection_is_left_once_it_was_of_use() {
     }
     assert!(kinds.contains(&DATA) && kinds.contains(&GOAWAY), "{kinds:?}");
 }
+
+#[tokio::test]
+async fn a_viewer_that_hears_no_goodbye_opens_no_streams_for_ever() {
+    let tenth = Duration::from_millis(100);
+    let origin = RawOrigin::start().await;
+    let limits = Limits { connection_requests: 1, linger: tenth, ..Limits::default() };
+    let door = Door::with(limits, vec![Site::new("web", &[origin.address])]);
+    let mut raw = Raw::connect(&door, &[]).await;
+    let mut ticks = tokio::time::interval(tenth / 4);
+    let mut odd = (1..).step_by(2);
+    // It never answers the PING that comes with the GOAWAY.
+    let refused = soon(async {
+        loop {
+            ticks.tick().await;
+            raw.send(&[request(odd.next().unwrap()), frame(PING, 0, 0, &[7; 8])].concat()).await;
+            loop {
+                match raw.next().await.unwrap() {
+                    frame if frame.kind == RST_STREAM => return frame,
+                    frame if frame.kind == PING && frame.flags == ACK => break,
+                    frame => assert!(![HEADERS, DATA].contains(&frame.kind), "{frame:?}"),
+                }
+            }
+        }
+    })
+    .await;
+    // REFUSED_STREAM: it may be sent again, elsewhere.
+    assert_eq!(refused.error(), 7);
+    // What came before is served to its end.
+    for _ in 0..refused.stream / 2 {
+        let mut connection = origin.accept().await;
+        connection.until("\r\n\r\n").await;
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        assert_eq!(raw.until(DATA).await.payload, b"ok");
+    }
+    raw.ends().await;
+}
