@@ -15,7 +15,7 @@ use super::entrance::Entrance;
 use super::listener::{Kind, Listener};
 use super::places::{Place, TooMany};
 use super::proxy_protocol::{self, Failure, For};
-use super::tls::{self, Encrypted, Protocol, Session};
+use super::tls::{self, Encrypted, Protocol};
 use super::viewer::address::{Peer, Trust};
 use super::worker::Worker;
 use crate::settings::ProxyProtocol;
@@ -125,13 +125,34 @@ impl Door {
         }
     }
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+    /// Takes a viewer in. Meeting it is large and soon over, while the task that serves it stays as long as the
+    /// viewer does: so the one is boxed, and the other keeps no room for it.
+    fn admit(&self, stream: TcpStream, address: SocketAddr) {
         let Some(place) = self.worker.places.take() else {
-            return self.reject(peer, Rejected::Crowded);
+            return self.reject(address, Rejected::Crowded);
         };
         let open = self.worker.metrics.connections(self.kind.as_str(), "h1").enter();
-        let door = self.clone();
-        self.worker.serve(async move { door.serve(stream, peer, place, open).await });
+        let arrival = Arrival { door: self.clone(), stream, address, place, open };
+        match self.kind {
+            Kind::Http => {
+                let met = Box::pin(arrival.meet());
+                self.worker.serve(async move {
+                    if let Some((viewer, stream)) = met.await {
+                        http1::serve(viewer, stream).await;
+                    }
+                });
+            }
+            Kind::Https => {
+                let met = Box::pin(arrival.meet_over_tls());
+                self.worker.serve(async move {
+                    match met.await {
+                        Some((viewer, stream, Protocol::Http1)) => http1::serve(viewer, stream).await,
+                        Some((viewer, stream, Protocol::Http2)) => http2::serve(viewer, stream).await,
+                        None => {}
+                    }
+                });
+            }
+        }
     }
 
     fn reject(&self, peer: SocketAddr, rejected: Rejected) {
@@ -139,65 +160,71 @@ impl Door {
         self.worker.metrics.connection_rejected(reason);
         tracing::debug!(event = "accept.rejected", listener = %self.local, %peer, reason);
     }
+}
 
-    async fn serve(&self, mut stream: TcpStream, address: SocketAddr, mut place: Place, open: Entered) {
-        let peer = match self.meet(&mut stream, address, &mut place).await {
-            Ok(Some(peer)) => peer,
-            Ok(None) => return,
-            Err(rejected) => return self.reject(address, rejected),
-        };
-        let worker = Rc::clone(&self.worker);
-        match self.kind {
-            Kind::Http => {
-                http1::serve(Viewer::new(worker, peer, self.local, None, open, place), stream).await
+/// A viewer that was let in and is not known yet.
+struct Arrival {
+    door: Door,
+    stream: TcpStream,
+    address: SocketAddr,
+    place: Place,
+    open: Entered,
+}
+
+impl Arrival {
+    /// Finds out who it is; none where it left, or may not stay.
+    async fn meet(self) -> Option<(Rc<Viewer>, TcpStream)> {
+        let (peer, Self { door, stream, place, open, .. }) = self.introduced().await?;
+        Some((Viewer::new(door.worker, peer, door.local, None, open, place), stream))
+    }
+
+    /// The same, and shakes hands.
+    async fn meet_over_tls(self) -> Option<(Rc<Viewer>, Encrypted, Protocol)> {
+        let (peer, Self { door: Door { worker, kind, local }, stream, place, mut open, .. }) =
+            self.introduced().await?;
+        let shaken = tls::accept(&worker, stream).await;
+        let (stream, session) = shaken
+            .inspect_err(|failure| {
+                tracing::debug!(event = "tls.failed", viewer = %peer.address, error = %failure, "no TLS session");
+            })
+            .ok()?;
+        let protocol = session.protocol;
+        if protocol == Protocol::Http2 {
+            open = worker.metrics.connections(kind.as_str(), "h2").enter();
+        }
+        Some((Viewer::new(worker, peer, local, Some(session), open, place), stream, protocol))
+    }
+
+    /// Itself and who it is; none where it left before it said anything, or may not stay.
+    async fn introduced(mut self) -> Option<(Peer, Self)> {
+        match self.identify().await.and_then(|peer| self.claim(peer)) {
+            Ok(peer) => Some((peer?, self)),
+            Err(rejected) => {
+                self.door.reject(self.address, rejected);
+                None
             }
-            Kind::Https => match tls::accept(&worker, stream).await {
-                Ok((stream, session)) => self.serve_tls(stream, session, peer, place, open).await,
-                Err(failure) => {
-                    tracing::debug!(event = "tls.failed", viewer = %peer.address, error = %failure, "no TLS session");
-                }
-            },
         }
     }
 
-    async fn serve_tls(&self, stream: Encrypted, session: Session, peer: Peer, place: Place, open: Entered) {
-        let worker = Rc::clone(&self.worker);
-        match session.protocol {
-            Protocol::Http1 => {
-                http1::serve(Viewer::new(worker, peer, self.local, Some(session), open, place), stream).await;
-            }
-            Protocol::Http2 => {
-                drop(open);
-                let open = worker.metrics.connections(self.kind.as_str(), "h2").enter();
-                http2::serve(Viewer::new(worker, peer, self.local, Some(session), open, place), stream).await;
-            }
-        }
-    }
-
-    /// Finds out who is there, and whether it may stay; none where it left before it said anything.
-    async fn meet(
-        &self,
-        stream: &mut TcpStream,
-        address: SocketAddr,
-        place: &mut Place,
-    ) -> Result<Option<Peer>, Rejected> {
-        let Some(peer) = self.identify(stream, address).await? else { return Ok(None) };
+    /// Counts it as one of its address.
+    fn claim(&mut self, peer: Option<Peer>) -> Result<Option<Peer>, Rejected> {
         // Behind a proxy are many viewers.
-        if peer.trust == Trust::Stranger {
-            place.claim(peer.address.ip()).map_err(|TooMany| Rejected::TooManyOfOne)?;
+        if let Some(peer) = peer.as_ref().filter(|peer| peer.trust == Trust::Stranger) {
+            self.place.claim(peer.address.ip()).map_err(|TooMany| Rejected::TooManyOfOne)?;
         }
-        Ok(Some(peer))
+        Ok(peer)
     }
 
-    async fn identify(&self, stream: &mut TcpStream, address: SocketAddr) -> Result<Option<Peer>, Rejected> {
-        let Entrance { trusted_proxies: proxies, proxy_protocol, .. } = &self.worker.entrance;
-        let itself = Peer::new(address, proxies);
+    async fn identify(&mut self) -> Result<Option<Peer>, Rejected> {
+        let worker = &self.door.worker;
+        let Entrance { trusted_proxies: proxies, proxy_protocol, .. } = &worker.entrance;
+        let itself = Peer::new(self.address, proxies);
         match (proxy_protocol, itself.trust) {
             (ProxyProtocol::Require, Trust::Proxy) | (ProxyProtocol::Accept, Trust::Proxy) => {}
             (ProxyProtocol::Require, _) => return Err(Rejected::Untrusted),
             (ProxyProtocol::Off | ProxyProtocol::Accept, _) => return Ok(Some(itself)),
         }
-        let header = timeout(self.worker.limits.proxy_header, proxy_protocol::take(stream));
+        let header = timeout(worker.limits.proxy_header, proxy_protocol::take(&mut self.stream));
         match header.await {
             Ok(Ok(Some(For::Viewer(viewer)))) => Ok(Some(Peer::new(viewer, proxies))),
             Ok(Ok(Some(For::Somebody))) => Ok(Some(itself.hidden())),
