@@ -34,7 +34,7 @@ pub struct WebSocket {
     #[schemars(with = "Text<form::AtLeastASecond>")]
     pub ping_interval: Option<Duration>,
 
-    /// Values of `Origin` that may connect, such as `https://app.example.com` or `https://*.example.com`; others get 403, and empty means any.
+    /// Values of `Origin` that may connect, such as `https://app.example.com` or `https://*.example.com`; others get 403, and empty means any. A handshake without `Origin` passes, since only browsers send it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<Text<form::WebOrigin>>", length(max = 50), extend("x-kubernetes-list-type" = "set"))]
     pub allowed_origins: Vec<String>,

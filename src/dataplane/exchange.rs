@@ -37,6 +37,7 @@ use crate::table::host::Authority;
 use crate::table::origin::Origin;
 use crate::table::reason::Reason;
 use crate::table::target::Target;
+use crate::table::web_origin::Presented;
 use crate::telemetry::metrics::Lost;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -156,7 +157,10 @@ impl Exchange {
         }
         let handshake = handshake::check_request(&head.method, head.version, &head.headers)?;
         self.asked.handshake = handshake.is_some();
-        let kind = if handshake.is_some() { RequestKind::WebSocket } else { RequestKind::Http };
+        let kind = match handshake {
+            Some(_) => RequestKind::WebSocket(Presented::in_head(&head.headers)),
+            None => RequestKind::Http,
+        };
         let (matched, outcome) = self.decide(&head, &authority, &target, kind);
         let target = match outcome {
             // What is answered without an origin holds no memory, so only this is refused.
@@ -212,7 +216,7 @@ impl Exchange {
         head: &Parts,
         authority: &Authority,
         target: &Target,
-        kind: RequestKind,
+        kind: RequestKind<'_>,
     ) -> (Option<Matched>, decide::Outcome) {
         let live = self.viewer.worker.tables.current();
         self.account.record.config_generation = Some(live.generation);

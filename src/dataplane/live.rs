@@ -284,9 +284,8 @@ mod tests {
     use crate::table::Hosts;
     use crate::table::host::HostPattern;
     use crate::table::origin::{Endpoints, Zone};
-    use crate::table::route::{
-        AllowedMethods, Handshakes, RouteTarget, ViewerProtocolPolicy, ViewerProtocols, WebSocketPolicy,
-    };
+    use crate::table::route::{AllowedMethods, RouteTarget, ViewerProtocolPolicy, ViewerProtocols};
+    use crate::table::web_socket::WebSocketPolicy;
     use crate::telemetry::metrics::Build;
 
     fn routes(name: &str, state: ServingState) -> Arc<Routes> {
@@ -295,7 +294,7 @@ mod tests {
             viewer_protocol_policy: ViewerProtocolPolicy::AllowAll,
             allowed_methods: AllowedMethods::new(vec![]),
             max_request_body_bytes: None,
-            web_socket: WebSocketPolicy { handshakes: Handshakes::Accepted, idle_timeout: None },
+            web_socket: WebSocketPolicy::default(),
             target: RouteTarget::Broken,
         };
         Arc::new(Routes {

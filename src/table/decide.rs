@@ -12,8 +12,10 @@ use super::Hosts;
 use super::certificate::Certificate;
 use super::host::HostName;
 use super::reason::Reason;
-use super::route::{Handshakes, Route, Routes, ServingState, ViewerProtocolPolicy};
+use super::route::{Route, Routes, ServingState, ViewerProtocolPolicy};
 use super::target::Target;
+use super::web_origin::Presented;
+use super::web_socket::{Handshakes, WebSocketPolicy};
 use crate::object::ObjectKey;
 
 /// What is judged.
@@ -31,8 +33,8 @@ pub struct Request<'r> {
     pub host: &'r HostName,
     /// The target.
     pub target: &'r Target,
-    /// Whether it is a WebSocket handshake.
-    pub kind: RequestKind,
+    /// Whether it is a WebSocket handshake, and what judges one.
+    pub kind: RequestKind<'r>,
 }
 
 /// How a viewer came, or how an origin is spoken to.
@@ -76,11 +78,11 @@ pub struct TlsIdentity {
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestKind {
+pub enum RequestKind<'r> {
     /// A response.
     Http,
-    /// A tunnel: a handshake that passed the checks of RFC 6455 section 4.2.1.
-    WebSocket,
+    /// A tunnel: a handshake that passed the checks of RFC 6455 section 4.2.1, from this web origin.
+    WebSocket(Presented<'r>),
 }
 
 /// What happens to a request, and whom it concerns.
@@ -176,8 +178,14 @@ fn judge_policies(route: &Route, request: Request<'_>) -> Option<Outcome> {
     if !route.allowed_methods.allows(request.method) {
         return Some(Outcome::Refuse(Reason::MethodNotAllowedByBehavior));
     }
-    if request.kind == RequestKind::WebSocket && route.web_socket.handshakes == Handshakes::Refused {
-        return Some(Outcome::Refuse(Reason::WebsocketDisabled));
+    if let RequestKind::WebSocket(origin) = request.kind {
+        let WebSocketPolicy { handshakes, allowed_origins, .. } = &route.web_socket;
+        if *handshakes == Handshakes::Refused {
+            return Some(Outcome::Refuse(Reason::WebsocketDisabled));
+        }
+        if !allowed_origins.allow(origin) {
+            return Some(Outcome::Refuse(Reason::WebsocketOrigin));
+        }
     }
     route.target.of(request.scheme).is_none().then_some(Outcome::Refuse(Reason::NoEndpoints))
 }
@@ -196,10 +204,13 @@ fn redirect(request: Request<'_>) -> Outcome {
 mod tests {
     use std::collections::BTreeMap;
 
+    use http::HeaderValue;
+
     use super::*;
     use crate::table::host::HostPattern;
     use crate::table::path_pattern::PathPattern;
-    use crate::table::route::{AllowedMethods, RouteTarget, ViewerProtocols, WebSocketPolicy};
+    use crate::table::route::{AllowedMethods, RouteTarget, ViewerProtocols};
+    use crate::table::web_origin::AllowedOrigins;
 
     fn route(pattern: Option<&str>, policy: ViewerProtocolPolicy) -> Route {
         Route {
@@ -207,7 +218,7 @@ mod tests {
             viewer_protocol_policy: policy,
             allowed_methods: AllowedMethods::new(vec![Method::GET, Method::HEAD, Method::POST]),
             max_request_body_bytes: None,
-            web_socket: WebSocketPolicy { handshakes: Handshakes::Accepted, idle_timeout: None },
+            web_socket: WebSocketPolicy::default(),
             // What a request that passes every policy meets, so that no origin has to be made up.
             target: RouteTarget::Broken,
         }
@@ -231,6 +242,16 @@ mod tests {
     }
 
     fn outcome(hosts: &Hosts, method: Method, version: Version, url: (&str, &str)) -> Outcome {
+        judged(hosts, method, version, url, RequestKind::Http)
+    }
+
+    fn judged(
+        hosts: &Hosts,
+        method: Method,
+        version: Version,
+        url: (&str, &str),
+        kind: RequestKind<'_>,
+    ) -> Outcome {
         let (host, target) = (HostName::parse(url.0).unwrap(), Target::parse(url.1).unwrap());
         let request = Request {
             transport: Transport::Plain,
@@ -239,7 +260,7 @@ mod tests {
             method: &method,
             host: &host,
             target: &target,
-            kind: RequestKind::Http,
+            kind,
         };
         decide(hosts, request).outcome
     }
@@ -305,6 +326,25 @@ mod tests {
         assert_eq!(ask(Method::DELETE), Outcome::Refuse(Reason::MethodNotAllowedByBehavior));
         assert_eq!(ask(Method::TRACE), Outcome::Refuse(Reason::MethodNotSupported));
         assert_eq!(ask(Method::CONNECT), Outcome::Refuse(Reason::MethodNotSupported));
+    }
+
+    #[test]
+    fn a_handshake_passes_from_the_origins_that_its_behavior_lists() {
+        let key = ObjectKey::new("n", "a");
+        let listed = WebSocketPolicy {
+            allowed_origins: AllowedOrigins::new(["https://app.h"]),
+            ..WebSocketPolicy::default()
+        };
+        let chat = Route { web_socket: listed, ..route(Some("/chat"), ViewerProtocolPolicy::AllowAll) };
+        let hosts = hosts(vec![routes(&key, &["h"], vec![chat])]);
+        let ask = |path, kind| judged(&hosts, Method::GET, Version::HTTP_11, ("h", path), kind);
+        let (own, other) =
+            (HeaderValue::from_static("https://app.h"), HeaderValue::from_static("https://app.other"));
+        let from = |origin| RequestKind::WebSocket(Presented::Value(origin));
+        assert_eq!(ask("/chat", from(&own)), Outcome::Refuse(Reason::NoEndpoints));
+        assert_eq!(ask("/chat", from(&other)), Outcome::Refuse(Reason::WebsocketOrigin));
+        assert_eq!(ask("/chat", RequestKind::Http), Outcome::Refuse(Reason::NoEndpoints));
+        assert_eq!(ask("/", from(&other)), Outcome::Refuse(Reason::NoEndpoints));
     }
 
     #[test]

@@ -11,9 +11,8 @@ use super::balancing::{Affinity, Algorithm, Balancing, HashOn, OutlierDetection}
 use super::certificate::{Certificate, OwnCertificate};
 use super::host::HostName;
 use super::origin::{Digest, Endpoint, HostHeader, HttpVersion, Origin, OriginTls, Trust, Zone};
-use super::route::{
-    Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy, ViewerProtocols,
-};
+use super::route::{Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy, ViewerProtocols};
+use super::web_socket::Handshakes;
 
 /// What stands in place of a value that may be secret.
 const REDACTED: &str = "<redacted>";
@@ -95,6 +94,7 @@ fn behavior(route: &Route) -> Value {
         "maxRequestBodyBytes": route.max_request_body_bytes,
         "webSocket": {
             "enabled": route.web_socket.handshakes == Handshakes::Accepted,
+            "allowedOrigins": route.web_socket.allowed_origins.iter().collect::<Vec<_>>(),
             "idleTimeout": route.web_socket.idle_timeout.map_or_else(|| "never".to_owned(), seconds),
         },
     })

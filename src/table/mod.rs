@@ -14,6 +14,8 @@ pub mod path_pattern;
 pub mod reason;
 pub mod route;
 pub mod target;
+pub mod web_origin;
+pub mod web_socket;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -42,6 +42,8 @@ reasons! {
     MethodNotAllowedByBehavior = "method_not_allowed_by_behavior" => FORBIDDEN,
     /// A WebSocket handshake where the behavior switched WebSocket off.
     WebsocketDisabled = "websocket_disabled" => FORBIDDEN,
+    /// A WebSocket handshake from a web origin that the behavior does not list.
+    WebsocketOrigin = "websocket_origin" => FORBIDDEN,
     /// No Distribution owns the host.
     NoDistribution = "no_distribution" => NOT_FOUND,
     /// CONNECT or TRACE.

@@ -1,7 +1,6 @@
 //! Compiled behaviors: what `decide` judges a request by.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Method;
 
@@ -9,6 +8,7 @@ use super::decide::Scheme;
 use super::host::HostPattern;
 use super::origin::Origin;
 use super::path_pattern::PathPattern;
+use super::web_socket::WebSocketPolicy;
 use crate::object::ObjectKey;
 
 /// The compiled behaviors of one Distribution; its virtual hosts share them.
@@ -161,22 +161,4 @@ impl AllowedMethods {
     pub fn iter(&self) -> impl Iterator<Item = &Method> {
         self.0.iter()
     }
-}
-
-/// `webSocket`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WebSocketPolicy {
-    /// Whether handshakes pass.
-    pub handshakes: Handshakes,
-    /// A tunnel without a byte in either direction for this long is closed; none never.
-    pub idle_timeout: Option<Duration>,
-}
-
-/// Whether WebSocket handshakes pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handshakes {
-    /// They do; the default.
-    Accepted,
-    /// They get 403.
-    Refused,
 }

@@ -13,9 +13,9 @@ use crate::api::{self, Behavior, DistributionSpec};
 use crate::conditions::facts::Finding;
 use crate::conditions::reasons::Reason;
 use crate::table::path_pattern::PathPattern;
-use crate::table::route::{
-    AllowedMethods, Handshakes, Route, RouteTarget, ViewerProtocolPolicy, WebSocketPolicy,
-};
+use crate::table::route::{AllowedMethods, Route, RouteTarget, ViewerProtocolPolicy};
+use crate::table::web_origin::AllowedOrigins;
+use crate::table::web_socket::{Handshakes, WebSocketPolicy};
 
 /// The routes of `cacheBehaviors` and that of the default behavior. `origins` says by id where the requests of
 /// those of the spec go.
@@ -52,7 +52,6 @@ impl Pass<'_> {
         let served = self.is_served(findings);
         let methods = self.allowed_methods();
         let target = self.target(origins, findings);
-        let web_socket = &self.behavior.web_socket;
         Route {
             pattern,
             viewer_protocol_policy: self.viewer_protocol_policy(),
@@ -62,10 +61,7 @@ impl Pass<'_> {
                 .behavior
                 .max_request_body_bytes
                 .and_then(|most| most.try_into().ok()),
-            web_socket: WebSocketPolicy {
-                handshakes: if web_socket.enabled { Handshakes::Accepted } else { Handshakes::Refused },
-                idle_timeout: Some(web_socket.idle_timeout.as_std()).filter(|timeout| !timeout.is_zero()),
-            },
+            web_socket: web_socket(&self.behavior.web_socket),
             target: if served { target } else { RouteTarget::Broken },
         }
     }
@@ -122,5 +118,13 @@ impl Pass<'_> {
             findings.push(Finding { reason: Reason::UnsupportedValue, message });
         }
         RouteTarget::Broken
+    }
+}
+
+fn web_socket(spec: &api::WebSocket) -> WebSocketPolicy {
+    WebSocketPolicy {
+        handshakes: if spec.enabled { Handshakes::Accepted } else { Handshakes::Refused },
+        allowed_origins: AllowedOrigins::new(spec.allowed_origins.iter().map(String::as_str)),
+        idle_timeout: Some(spec.idle_timeout.as_std()).filter(|timeout| !timeout.is_zero()),
     }
 }

@@ -138,13 +138,12 @@ fn of_web_socket(web_socket: &WebSocket, found: &mut Found) {
         max_duration,
         max_duration_jitter_percent,
         ping_interval,
-        allowed_origins,
+        allowed_origins: _,
         limits,
         on_origin_terminating,
         rebalance,
     } = web_socket;
     let jitter = WebSocket::default().max_duration_jitter_percent;
-    found.withheld("webSocket.allowedOrigins", !allowed_origins.is_empty());
     found.withheld("webSocket.limits", *limits != WebSocketLimits::default());
     found.withheld("webSocket.maxDuration", max_duration.is_some());
     found.served_without("webSocket.maxDurationJitterPercent", *max_duration_jitter_percent != jitter);
@@ -263,11 +262,6 @@ mod tests {
                 Withheld,
             ),
             (behavior(json!({"compress": true})), "compress", SERVED_WITHOUT),
-            (
-                behavior(json!({"webSocket": {"allowedOrigins": ["https://a"]}})),
-                "webSocket.allowedOrigins",
-                Withheld,
-            ),
             (behavior(json!({"webSocket": {"limits": {"maxConnections": 1}}})), "webSocket.limits", Withheld),
             (behavior(json!({"webSocket": {"maxDuration": "1h"}})), "webSocket.maxDuration", Withheld),
             (
@@ -312,7 +306,7 @@ mod tests {
             "defaultCacheBehavior": {
                 "viewerProtocolPolicy": "https-only", "allowedMethods": ["GET"], "compress": false,
                 "maxRequestBodyBytes": 1,
-                "webSocket": {"enabled": false, "idleTimeout": "0s", "onOriginTerminating": "keep"},
+                "webSocket": {"enabled": false, "idleTimeout": "0s", "allowedOrigins": ["https://a"], "onOriginTerminating": "keep"},
             },
         });
         assert_eq!(unserved(&served), []);

@@ -23,9 +23,9 @@ use tidegate::table::origin::{
 };
 use tidegate::table::path_pattern::PathPattern;
 use tidegate::table::route::{
-    AllowedMethods, Handshakes, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy,
-    ViewerProtocols, WebSocketPolicy,
+    AllowedMethods, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy, ViewerProtocols,
 };
+use tidegate::table::web_socket::WebSocketPolicy;
 use tidegate::table::{Hosts, RoutingTable};
 use tidegate::telemetry::access_log::{self, Scope};
 use tidegate::telemetry::metrics::{Build, Metrics};
@@ -336,7 +336,7 @@ pub(crate) struct Site {
 #[derive(Clone, Copy)]
 pub(crate) struct RouteShape {
     pub(crate) viewers: ViewerProtocolPolicy,
-    pub(crate) handshakes: Handshakes,
+    pub(crate) web_socket: fn(&mut WebSocketPolicy),
     pub(crate) max_request_body_bytes: Option<u64>,
 }
 
@@ -344,7 +344,7 @@ impl Site {
     pub(crate) fn new(name: &'static str, endpoints: &[SocketAddr]) -> Self {
         let default = RouteShape {
             viewers: ViewerProtocolPolicy::AllowAll,
-            handshakes: Handshakes::Accepted,
+            web_socket: |_| {},
             max_request_body_bytes: None,
         };
         Self {
@@ -404,6 +404,11 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
             let plain = Origin { key, tls: None, ..origin.clone() };
             RouteTarget::MatchViewer { http: Some(Arc::new(plain)), https: Some(Arc::new(origin)) }
         };
+        let web_socket = |shape: RouteShape| {
+            let mut policy = WebSocketPolicy::default();
+            (shape.web_socket)(&mut policy);
+            policy
+        };
         let route = |pattern: Option<&str>, shape: RouteShape| Route {
             pattern: pattern.map(PathPattern::new),
             viewer_protocol_policy: shape.viewers,
@@ -415,7 +420,7 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
                 Method::OPTIONS,
             ]),
             max_request_body_bytes: shape.max_request_body_bytes,
-            web_socket: WebSocketPolicy { handshakes: shape.handshakes, idle_timeout: None },
+            web_socket: web_socket(shape),
             target: target.clone(),
         };
         let alias = HostPattern::parse(&format!("{}.example", site.name)).unwrap();

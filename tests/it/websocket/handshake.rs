@@ -1,6 +1,7 @@
 //! Handshakes: which of them reach the origin, and what both sides get to see.
 
-use tidegate::table::route::Handshakes;
+use tidegate::table::web_origin::AllowedOrigins;
+use tidegate::table::web_socket::Handshakes;
 
 use super::peers::{ACCEPT, KEY, handshake, switching};
 use crate::dataplane::rig::{EchoOrigin, Plane, RawOrigin, Site, field};
@@ -86,11 +87,36 @@ async fn what_asks_for_no_websocket_is_an_ordinary_request() {
 async fn a_behavior_without_websockets_refuses_them() {
     let origin = RawOrigin::start().await;
     let mut site = Site::new("web", &[origin.address]);
-    site.default.handshakes = Handshakes::Refused;
+    site.default.web_socket = |policy| policy.handshakes = Handshakes::Refused;
     let plane = Plane::serving(vec![site]);
     let answer = origin.nobody_comes_while(plane.ask(&handshake(""))).await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     assert_eq!(field(&answer, "x-tidegate-error"), Some("websocket_disabled"));
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_opens_no_websocket() {
+    let origin = RawOrigin::start().await;
+    let mut site = Site::new("web", &[origin.address]);
+    site.default.web_socket = |policy| {
+        policy.allowed_origins = AllowedOrigins::new(["https://*.web.example", "https://web.example"])
+    };
+    let plane = Plane::serving(vec![site]);
+    for other in ["Origin: https://evil.example\r\n", "Origin: null\r\n", "Origin: http://web.example\r\n"] {
+        let answer = origin.nobody_comes_while(plane.ask(&handshake(other))).await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{other}{answer}");
+        assert_eq!(field(&answer, "x-tidegate-error"), Some("websocket_origin"), "{other}");
+    }
+    let failures = "tidegate_websocket_handshake_failures_total{namespace=\"test\",distribution=\"web\",reason=\"websocket_origin\"}";
+    assert_eq!(plane.metric(failures), 3);
+    // Only browsers name one, and they always do.
+    for own in ["Origin: https://web.example\r\n", "Origin: https://chat.web.example:443\r\n", ""] {
+        let mut viewer = plane.connect().await;
+        viewer.send(handshake(own)).await;
+        let mut far = origin.accept().await;
+        let request = far.until("\r\n\r\n").await;
+        assert_eq!(field(&request, "origin"), own.trim().strip_prefix("Origin: "));
+    }
 }
 
 #[tokio::test]
