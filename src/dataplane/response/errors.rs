@@ -24,11 +24,19 @@ pub(crate) enum Format {
     Text,
     /// As `{"error": REASON, "status": CODE}`.
     Json,
+    /// As the status of a gRPC call, without a body that would be taken for a message.
+    Grpc,
 }
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
 impl Format {
-    /// JSON where `Accept` names it before any text, which is how API clients ask.
+    /// gRPC for its calls; JSON where `Accept` names it before any text, which is how API clients ask.
     pub(crate) fn preferred(headers: &HeaderMap) -> Self {
+        if headers.get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes())) {
+            return Self::Grpc;
+        }
         let accepted =
             headers.get_all(ACCEPT).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
         for range in accepted {
@@ -44,10 +52,30 @@ impl Format {
     }
 }
 
+/// `application/grpc`, with or without the name of an encoding; gRPC-Web has its own framing of trailers.
+fn is_grpc(content_type: &[u8]) -> bool {
+    let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    kind.split(|byte| *byte == b'+').next().is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/grpc"))
+}
+
+/// What gRPC makes of a status of HTTP, where nothing else says how a call ended (gRPC's "HTTP to gRPC Status Code
+/// Mapping").
+fn grpc_status(status: StatusCode) -> u8 {
+    match status.as_u16() {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
+    }
+}
+
 /// The answer for a reason.
 pub(crate) fn error(reason: Reason, format: Format) -> Response<Bytes> {
     let status = reason.status();
     let (content_type, text) = match format {
+        Format::Grpc => ("application/grpc", String::new()),
         Format::Text => ("text/plain; charset=utf-8", format!("{status}: {}\n", reason.as_str())),
         Format::Json => (
             "application/json",
@@ -60,6 +88,10 @@ pub(crate) fn error(reason: Reason, format: Format) -> Response<Bytes> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(X_TIDEGATE_ERROR, HeaderValue::from_static(reason.as_str()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if format == Format::Grpc {
+        headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(grpc_status(status))));
+        headers.insert(GRPC_MESSAGE, HeaderValue::from_static(reason.as_str()));
+    }
     match reason {
         Reason::MethodNotSupported => headers.insert(ALLOW, METHODS),
         Reason::WebsocketVersion => {
@@ -130,6 +162,35 @@ mod tests {
         assert_eq!(preferred("text/html, application/json"), Format::Text);
         assert_eq!(preferred("*/*"), Format::Text);
         assert_eq!(Format::preferred(&HeaderMap::new()), Format::Text);
+    }
+
+    #[test]
+    fn a_call_of_grpc_gets_its_status_and_no_body() {
+        let format =
+            |kind| Format::preferred(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]));
+        for kind in ["application/grpc", "application/grpc+proto", "Application/gRPC; charset=x"] {
+            assert_eq!(format(kind), Format::Grpc, "{kind}");
+        }
+        for kind in ["application/grpc-web", "application/grpcx", "application/json", ""] {
+            assert_eq!(format(kind), Format::Text, "{kind}");
+        }
+        let rows = [
+            (Reason::OriginReset, "14"),
+            (Reason::NoEndpoints, "14"),
+            (Reason::NoDistribution, "12"),
+            (Reason::HttpsOnly, "7"),
+            (Reason::BadHost, "13"),
+            (Reason::Internal, "2"),
+        ];
+        for (reason, status) in rows {
+            let response = error(reason, Format::Grpc);
+            assert_eq!(response.status(), reason.status());
+            assert_eq!(response.headers()[GRPC_STATUS], status, "{reason:?}");
+            assert_eq!(response.headers()[GRPC_MESSAGE], reason.as_str());
+            assert_eq!(response.headers()[X_TIDEGATE_ERROR], reason.as_str());
+            assert!(response.body().is_empty());
+        }
+        assert!(!error(Reason::OriginReset, Format::Text).headers().contains_key(GRPC_STATUS));
     }
 
     #[test]
