@@ -159,6 +159,7 @@ fn is_in_snapshot(snapshot: &Snapshot, kind: Kind, key: &ObjectKey) -> bool {
         Kind::Service => snapshot.services.contains_key(key),
         Kind::EndpointSlice => snapshot.endpoint_slices.contains_key(key),
         Kind::Secret => snapshot.secrets.contains_key(key),
+        Kind::ConfigMap => snapshot.config_maps.contains_key(key),
     }
 }
 

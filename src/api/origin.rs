@@ -229,7 +229,7 @@ pub struct OriginTls {
     #[schemars(with = "Vec<Text<form::Sha256>>", length(max = 16), extend("x-kubernetes-list-type" = "set"))]
     pub certificate_sha256: Vec<String>,
 
-    /// The `kubernetes.io/tls` Secret that is shown to the origin.
+    /// The Secret, of any type, whose certificate `tls.crt` with the key `tls.key` is shown to the origin.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<form::ObjectName>")]
     pub client_certificate_secret_name: Option<String>,

@@ -40,9 +40,9 @@ pub enum Reason {
     BackendNotFound,
     /// A Service does not have the port.
     PortNotFound,
-    /// A Secret does not exist.
+    /// A Secret does not exist, or a ConfigMap that holds authorities in place of one.
     SecretNotFound,
-    /// A Secret holds no usable certificate and key.
+    /// A Secret holds no usable certificate and key, or what holds authorities holds none.
     InvalidCertificate,
     /// A reference into another namespace without a grant, or a kind that we may not read.
     RefNotPermitted,

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::Serialize;
 
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub endpoint_slices: BTreeMap<ObjectKey, Arc<EndpointSlice>>,
     /// Secrets.
     pub secrets: BTreeMap<ObjectKey, Arc<Secret>>,
+    /// ConfigMaps, at least those that a Distribution names.
+    pub config_maps: BTreeMap<ObjectKey, Arc<ConfigMap>>,
     /// What could not be read.
     pub problems: Problems,
 }
@@ -38,6 +40,7 @@ impl fmt::Debug for Snapshot {
             .field("services", &self.services.keys())
             .field("endpoint_slices", &self.endpoint_slices.keys())
             .field("secrets", &self.secrets.keys())
+            .field("config_maps", &self.config_maps.keys())
             .field("problems", &self.problems)
             .finish()
     }
@@ -54,11 +57,14 @@ pub enum Kind {
     EndpointSlice,
     /// `v1 Secret`.
     Secret,
+    /// `v1 ConfigMap`.
+    ConfigMap,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Distribution, Self::Service, Self::EndpointSlice, Self::Secret];
+    pub const ALL: [Self; 5] =
+        [Self::Distribution, Self::Service, Self::EndpointSlice, Self::Secret, Self::ConfigMap];
 
     /// The kind's name as Kubernetes writes it.
     pub fn as_str(self) -> &'static str {
@@ -67,6 +73,7 @@ impl Kind {
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
         }
     }
 }
@@ -80,6 +87,9 @@ pub struct Problems {
     pub files: Vec<FileProblem>,
     /// Kinds that cannot be listed or watched, with the sentence that names the remedy.
     pub degraded: BTreeMap<Kind, String>,
+    /// Objects that Distributions name and that cannot be read, whatever is true of the rest of their kind, with
+    /// the sentence that names the remedy.
+    pub unreadable: BTreeMap<(Kind, ObjectKey), String>,
 }
 
 /// An object whose present version does not decode.

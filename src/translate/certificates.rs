@@ -1,5 +1,5 @@
-//! Certificates from `kubernetes.io/tls` Secrets: read once per Secret, matched with their keys, their last good
-//! version remembered.
+//! Certificates from Secrets, and authorities from Secrets and ConfigMaps: read once per Secret, matched with their
+//! keys, their last good version remembered.
 //!
 //! It does not know which alias a certificate is for; `unit` compares names. Parsing stays here and so do keys:
 //! a problem is a fixed sentence, never a piece of the Secret.
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
@@ -86,13 +86,29 @@ pub(super) fn shown_to_origins(
     names.map(|name| ObjectKey::new(distribution.namespace.as_str(), name.as_str()))
 }
 
-/// The authorities under `ca.crt` of a Secret.
+/// The key under which authorities stand.
+const AUTHORITIES: &str = "ca.crt";
+
+const NO_AUTHORITIES: &str = "has no key ca.crt; put the authorities' certificates there, in PEM";
+
+/// The authorities that a Secret holds.
+pub(super) fn bundle_of_secret(secret: &Secret) -> Option<&[u8]> {
+    secret.data.as_ref()?.get(AUTHORITIES).map(|bytes| bytes.0.as_slice())
+}
+
+/// The authorities that a ConfigMap holds.
+pub(super) fn bundle_of_config_map(config_map: &ConfigMap) -> Option<&[u8]> {
+    let text = config_map.data.as_ref().and_then(|data| data.get(AUTHORITIES)).map(String::as_bytes);
+    let bytes = || config_map.binary_data.as_ref()?.get(AUTHORITIES).map(|bytes| bytes.0.as_slice());
+    text.or_else(bytes)
+}
+
+/// The authorities of a bundle in PEM.
 ///
 /// # Errors
-/// What is wrong with it, to follow the Secret's name.
-pub(super) fn authorities(secret: &Secret) -> Result<Authorities, &'static str> {
-    let bundle = secret.data.as_ref().and_then(|data| data.get("ca.crt")).ok_or("has no key ca.crt")?;
-    let certificates = CertificateDer::pem_slice_iter(&bundle.0)
+/// What is wrong with it, to follow the name of what holds it.
+pub(super) fn authorities(bundle: Option<&[u8]>) -> Result<Authorities, &'static str> {
+    let certificates = CertificateDer::pem_slice_iter(bundle.ok_or(NO_AUTHORITIES)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| "has a ca.crt that is not PEM")?;
     let mut roots = RootCertStore::empty();
@@ -105,35 +121,49 @@ pub(super) fn authorities(secret: &Secret) -> Result<Authorities, &'static str> 
     Ok(Authorities { roots: Arc::new(roots), fingerprint: fingerprint(&certificates) })
 }
 
+/// Whom a certificate is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Audience {
+    /// Viewers; their Secrets are of the type `kubernetes.io/tls`, which is what is listed of a cluster.
+    Viewers,
+    /// Origins; their Secrets are of any type.
+    Origins,
+}
+
+/// What the named Secrets gave. One that is named for both audiences is read for each.
+pub(super) type LoadedSecrets = BTreeMap<(Audience, ObjectKey), Arc<LoadedSecret>>;
+
 /// Reads the named Secrets, but those that are the very same as last time.
 ///
 /// A Secret that turned bad keeps its last good certificate. One that was deleted does not: deleting it is how a
 /// certificate is taken out of service. One that can no longer be read counts as unchanged.
 pub(super) fn load(
-    named: &BTreeSet<ObjectKey>,
+    named: BTreeSet<(Audience, ObjectKey)>,
     snapshot: &Snapshot,
-    last: &BTreeMap<ObjectKey, Arc<LoadedSecret>>,
-) -> BTreeMap<ObjectKey, Arc<LoadedSecret>> {
-    let load_one = |key: &ObjectKey| {
-        let last = last.get(key);
+    last: &LoadedSecrets,
+) -> LoadedSecrets {
+    let load_one = |name: &(Audience, ObjectKey)| {
+        let (audience, key) = name;
+        let last = last.get(name);
         match (snapshot.secrets.get(key), last) {
             (Some(secret), Some(last)) if Arc::ptr_eq(secret, &last.secret.0) => Some(Arc::clone(last)),
-            (Some(secret), _) => Some(Arc::new(read(secret, last.map(Arc::as_ref)))),
+            (Some(secret), _) => Some(Arc::new(read(secret, *audience, last.map(Arc::as_ref)))),
             (None, Some(last)) if is_unreadable(key, snapshot) => Some(Arc::clone(last)),
             (None, _) => None,
         }
     };
-    named.iter().filter_map(|key| Some((key.clone(), load_one(key)?))).collect()
+    named.into_iter().filter_map(|name| load_one(&name).map(|loaded| (name, loaded))).collect()
 }
 
 fn is_unreadable(secret: &ObjectKey, snapshot: &Snapshot) -> bool {
-    let problems = &snapshot.problems;
+    let (problems, name) = (&snapshot.problems, (Kind::Secret, secret.clone()));
     problems.degraded.contains_key(&Kind::Secret)
-        || problems.undecodable.contains_key(&(Kind::Secret, secret.clone()))
+        || problems.unreadable.contains_key(&name)
+        || problems.undecodable.contains_key(&name)
 }
 
-fn read(secret: &Arc<Secret>, last: Option<&LoadedSecret>) -> LoadedSecret {
-    let state = match (parse(secret), last.and_then(LoadedSecret::usable)) {
+fn read(secret: &Arc<Secret>, audience: Audience, last: Option<&LoadedSecret>) -> LoadedSecret {
+    let state = match (parse(secret, audience), last.and_then(LoadedSecret::usable)) {
         (Ok(loaded), _) => State::Good(Arc::new(loaded)),
         (Err(problem), Some(kept)) => State::KeptLastGood { kept: Arc::clone(kept), problem },
         (Err(problem), None) => State::Bad { problem },
@@ -142,8 +172,8 @@ fn read(secret: &Arc<Secret>, last: Option<&LoadedSecret>) -> LoadedSecret {
 }
 
 /// A certificate chain with its key, out of `tls.crt` and `tls.key`.
-fn parse(secret: &Secret) -> Result<Loaded, &'static str> {
-    if secret.type_.as_deref() != Some("kubernetes.io/tls") {
+fn parse(secret: &Secret, audience: Audience) -> Result<Loaded, &'static str> {
+    if audience == Audience::Viewers && secret.type_.as_deref() != Some("kubernetes.io/tls") {
         return Err("is not of type kubernetes.io/tls");
     }
     let data = |key| secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());

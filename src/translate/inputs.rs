@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use super::aliases::Claim;
-use super::certificates::{self, LoadedSecret};
+use super::certificates::{self, Audience, LoadedSecret, LoadedSecrets};
 use super::lookup::{Lookup, Object, clause, nearest_in_namespace};
 use crate::api::Distribution;
 use crate::object::ObjectKey;
@@ -36,6 +36,8 @@ pub(super) struct Inputs {
     pub certificate: Option<NamedSecret>,
     /// The Secrets that hold the authorities of its origins, by name.
     pub authorities: BTreeMap<String, Lookup<Object<Secret>>>,
+    /// The ConfigMaps that hold some, by name.
+    pub public_authorities: BTreeMap<String, Lookup<Object<ConfigMap>>>,
     /// Those whose certificate is shown to its origins.
     pub client_certificates: BTreeMap<String, NamedSecret>,
     /// Why EndpointSlices cannot be read, as a clause.
@@ -64,7 +66,7 @@ pub(super) struct NamedSecret {
 pub(super) struct Cluster<'s> {
     snapshot: &'s Snapshot,
     claims: &'s BTreeMap<ObjectKey, Vec<Claim>>,
-    secrets: &'s BTreeMap<ObjectKey, Arc<LoadedSecret>>,
+    secrets: &'s LoadedSecrets,
     /// By namespace and Service.
     slices: BTreeMap<(&'s str, &'s str), Vec<&'s Arc<EndpointSlice>>>,
 }
@@ -74,7 +76,7 @@ impl<'s> Cluster<'s> {
     pub(super) fn new(
         snapshot: &'s Snapshot,
         claims: &'s BTreeMap<ObjectKey, Vec<Claim>>,
-        secrets: &'s BTreeMap<ObjectKey, Arc<LoadedSecret>>,
+        secrets: &'s LoadedSecrets,
     ) -> Self {
         let mut slices: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (key, slice) in &snapshot.endpoint_slices {
@@ -103,8 +105,15 @@ impl<'s> Cluster<'s> {
         })
     }
 
-    fn secret(&self, key: ObjectKey) -> NamedSecret {
-        let loaded = self.secrets.get(&key);
+    fn config_map(&self, key: &ObjectKey) -> Lookup<Object<ConfigMap>> {
+        let config_maps = &self.snapshot.config_maps;
+        Lookup::of(key, config_maps.get(key), Kind::ConfigMap, &self.snapshot.problems, || {
+            nearest_in_namespace(key, config_maps)
+        })
+    }
+
+    fn secret(&self, audience: Audience, key: ObjectKey) -> NamedSecret {
+        let loaded = self.secrets.get(&(audience, key.clone()));
         let lookup = Lookup::of(&key, loaded, Kind::Secret, &self.snapshot.problems, || {
             nearest_in_namespace(&key, &self.snapshot.secrets)
         });
@@ -140,10 +149,20 @@ impl Inputs {
                     (name, lookup)
                 })
                 .collect(),
-            client_certificates: certificates::shown_to_origins(key, spec)
-                .map(|secret| (secret.name.clone(), cluster.secret(secret)))
+            public_authorities: spec
+                .origins
+                .iter()
+                .filter_map(|origin| origin.origin_tls.ca_config_map_name.clone())
+                .map(|name| {
+                    let lookup = cluster.config_map(&ObjectKey::new(key.namespace.as_str(), name.as_str()));
+                    (name, lookup)
+                })
                 .collect(),
-            certificate: certificates::secret_of(key, spec).map(|secret| cluster.secret(secret)),
+            client_certificates: certificates::shown_to_origins(key, spec)
+                .map(|secret| (secret.name.clone(), cluster.secret(Audience::Origins, secret)))
+                .collect(),
+            certificate: certificates::secret_of(key, spec)
+                .map(|secret| cluster.secret(Audience::Viewers, secret)),
             slices_unreadable: problems.degraded.get(&Kind::EndpointSlice).map(|problem| clause(problem)),
         }
     }

@@ -40,8 +40,8 @@ pub(super) struct Lookup<O> {
 /// What stands between an object and us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// Its kind cannot be read; the clause names the remedy.
-    KindUnreadable(String),
+    /// It, or all of its kind, cannot be read; the clause names the remedy.
+    Unreadable(String),
     /// Its present version does not decode; the clause says why.
     Undecodable(String),
 }
@@ -63,14 +63,16 @@ impl<T> Lookup<Object<T>> {
 
 fn trouble(kind: Kind, key: &ObjectKey, problems: &Problems) -> Option<Trouble> {
     if let Some(sentence) = problems.degraded.get(&kind) {
-        return Some(Trouble::KindUnreadable(clause(sentence)));
+        return Some(Trouble::Unreadable(clause(sentence)));
     }
-    // An empty map is the rule, and a look-up needs an owned key.
-    if problems.undecodable.is_empty() {
+    // Empty maps are the rule, and a look-up needs an owned key.
+    if problems.undecodable.is_empty() && problems.unreadable.is_empty() {
         return None;
     }
-    let problem = problems.undecodable.get(&(kind, key.clone()))?;
-    Some(Trouble::Undecodable(clause(&problem.message)))
+    let name = (kind, key.clone());
+    let unreadable = problems.unreadable.get(&name).map(|sentence| Trouble::Unreadable(clause(sentence)));
+    let undecodable = || Some(Trouble::Undecodable(clause(&problems.undecodable.get(&name)?.message)));
+    unreadable.or_else(undecodable)
 }
 
 /// A sentence without its end, to be followed by its consequence.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::certificates::LoadedSecret;
+use super::certificates::LoadedSecrets;
 use super::unit::Unit;
 use crate::conditions::facts::Facts;
 use crate::object::ObjectKey;
@@ -14,7 +14,7 @@ use crate::table::RoutingTable;
 #[derive(Clone, Default)]
 pub struct Memory {
     pub(super) units: BTreeMap<ObjectKey, Arc<Unit>>,
-    pub(super) secrets: BTreeMap<ObjectKey, Arc<LoadedSecret>>,
+    pub(super) secrets: LoadedSecrets,
     pub(super) table: RoutingTable,
     pub(super) facts: Facts,
 }

@@ -38,7 +38,7 @@ use crate::table::RoutingTable;
 use crate::table::certificate::Certificates;
 use crate::table::origin::Endpoints;
 use crate::table::{Hosts, route::Routes};
-use certificates::LoadedSecret;
+use certificates::{Audience, LoadedSecret};
 use inputs::{Cluster, Inputs};
 use unit::Unit;
 
@@ -74,7 +74,7 @@ pub struct Translation {
 /// an empty one the result depends on nothing but the snapshot.
 pub fn translate(snapshot: &Snapshot, options: &Options, memory: Memory) -> Translation {
     let claims = aliases::claim(&snapshot.distributions);
-    let secrets = certificates::load(&named_secrets(snapshot, options), snapshot, &memory.secrets);
+    let secrets = certificates::load(named_secrets(snapshot, options), snapshot, &memory.secrets);
     let cluster = Cluster::new(snapshot, &claims, &secrets);
 
     let mut rebuilt = 0;
@@ -92,7 +92,7 @@ pub fn translate(snapshot: &Snapshot, options: &Options, memory: Memory) -> Tran
         units.insert(key.clone(), unit);
     }
 
-    let default = options.default_certificate.as_ref().and_then(|key| secrets.get(key));
+    let default = options.default_certificate.clone().and_then(|key| secrets.get(&(Audience::Viewers, key)));
     let table = assemble(&units, default.map(Arc::as_ref), &memory.table);
     let facts = facts(snapshot, &units, &memory.facts);
     let default_certificate_problem = default_certificate_problem(options, default.map(Arc::as_ref));
@@ -101,16 +101,17 @@ pub fn translate(snapshot: &Snapshot, options: &Options, memory: Memory) -> Tran
 }
 
 /// The Secrets whose certificate somebody is to be shown.
-fn named_secrets(snapshot: &Snapshot, options: &Options) -> BTreeSet<ObjectKey> {
+fn named_secrets(snapshot: &Snapshot, options: &Options) -> BTreeSet<(Audience, ObjectKey)> {
     let of_distribution = |(key, distribution): (&ObjectKey, &Arc<Distribution>)| {
         certificates::secret_of(key, &distribution.spec)
     };
-    let named = snapshot.distributions.iter().filter_map(of_distribution);
-    let shown = snapshot
+    let viewers = snapshot.distributions.iter().filter_map(of_distribution);
+    let viewers = viewers.chain(options.default_certificate.clone()).map(|key| (Audience::Viewers, key));
+    let origins = snapshot
         .distributions
         .iter()
         .flat_map(|(key, distribution)| certificates::shown_to_origins(key, &distribution.spec));
-    named.chain(shown).chain(options.default_certificate.clone()).collect()
+    viewers.chain(origins.map(|key| (Audience::Origins, key))).collect()
 }
 
 /// Puts the units' shares together, and keeps each part of the last table that is still right.

@@ -1,13 +1,14 @@
-//! TLS towards an origin: whom to trust and what to show, out of the Secrets that `originTls` names.
+//! TLS towards an origin: whom to trust and what to show, out of the Secrets and ConfigMaps that `originTls`
+//! names.
 
 use super::certificates;
 use super::inputs::{Inputs, NamedSecret};
-use super::lookup::{Trouble, did_you_mean};
+use super::lookup::{Lookup, Object, Trouble, did_you_mean};
 use super::services::Problem;
 use crate::api;
 use crate::conditions::reasons::Reason;
 use crate::object::ObjectKey;
-use crate::table::certificate::Certificate;
+use crate::table::certificate::{Authorities, Certificate};
 use crate::table::host::HostName;
 use crate::table::origin::{Digest, OriginTls, Trust};
 use std::sync::Arc;
@@ -28,19 +29,19 @@ pub(super) fn compile(inputs: &Inputs, origin: &api::Origin, asked: &str) -> Res
     let mut server_name = settings.server_name.as_deref().map(name).transpose()?;
     let trust = if settings.insecure_skip_verify {
         Trust::Anything
-    } else if let Some(secret) = &settings.ca_secret_name {
+    } else if let Some(authorities) = authorities(inputs, settings) {
         // Whoever has a certificate of these authorities is not yet this Service.
         if server_name.is_none() {
             server_name = Some(name(&format!("{}.{}.svc", origin.service.name, inputs.key.namespace))?);
         }
-        Trust::Authorities(authorities(inputs, secret)?.into(), pins)
+        Trust::Authorities(authorities?.into(), pins)
     } else if !pins.is_empty() {
         Trust::Pinned(pins)
     } else if server_name.is_some() {
         Trust::PublicRoots
     } else {
         return Err(invalid(format!(
-            "{asked} asks for TLS, and originTls does not say how the certificate is verified; set serverName (for the public roots), caSecretName, certificateSha256 or insecureSkipVerify."
+            "{asked} asks for TLS, and originTls does not say how the certificate is verified; set serverName (for the public roots), caSecretName, caConfigMapName, certificateSha256 or insecureSkipVerify."
         )));
     };
     let shown = settings.client_certificate_secret_name.as_ref();
@@ -61,17 +62,29 @@ fn digest(text: &str) -> Option<Digest> {
     Some(digest)
 }
 
-fn authorities(inputs: &Inputs, name: &str) -> Result<crate::table::certificate::Authorities, Problem> {
-    let key = ObjectKey::new(inputs.key.namespace.as_str(), name);
-    let what = format!("originTls.caSecretName: Secret {key}");
-    let lookup = inputs.authorities.get(name);
+/// The authorities to trust; none where `originTls` names none.
+fn authorities(inputs: &Inputs, settings: &api::OriginTls) -> Option<Result<Authorities, Problem>> {
+    let key = |name: &String| ObjectKey::new(inputs.key.namespace.as_str(), name.as_str());
+    if let Some(name) = &settings.ca_secret_name {
+        let what = format!("originTls.caSecretName: Secret {}", key(name));
+        let lookup = inputs.authorities.get(name);
+        return Some(read(lookup, &what, certificates::bundle_of_secret));
+    }
+    let name = settings.ca_config_map_name.as_ref()?;
+    let what = format!("originTls.caConfigMapName: ConfigMap {}", key(name));
+    let lookup = inputs.public_authorities.get(name);
+    Some(read(lookup, &what, certificates::bundle_of_config_map))
+}
+
+fn read<T>(
+    lookup: Option<&Lookup<Object<T>>>,
+    what: &str,
+    bundle: fn(&T) -> Option<&[u8]>,
+) -> Result<Authorities, Problem> {
     match lookup.and_then(|lookup| lookup.found.as_ref()) {
-        Some(secret) => certificates::authorities(secret)
+        Some(found) => certificates::authorities(bundle(found))
             .map_err(|why| Problem { reason: Reason::InvalidCertificate, text: format!("{what} {why}.") }),
-        None => {
-            let trouble = lookup.and_then(|lookup| lookup.trouble.as_ref());
-            Err(missing(&what, trouble, lookup.and_then(|lookup| lookup.nearest.as_deref())))
-        }
+        None => Err(missing(what, lookup)),
     }
 }
 
@@ -81,8 +94,7 @@ fn client_certificate(inputs: &Inputs, name: &str) -> Result<Arc<Certificate>, P
     let named: Option<&NamedSecret> = inputs.client_certificates.get(name);
     let lookup = named.map(|named| &named.lookup);
     let Some(found) = lookup.and_then(|lookup| lookup.found.as_ref()) else {
-        let trouble = lookup.and_then(|lookup| lookup.trouble.as_ref());
-        return Err(missing(&what, trouble, lookup.and_then(|lookup| lookup.nearest.as_deref())));
+        return Err(missing(&what, lookup));
     };
     match found.usable() {
         Some(loaded) => Ok(Arc::clone(&loaded.certificate)),
@@ -93,15 +105,17 @@ fn client_certificate(inputs: &Inputs, name: &str) -> Result<Arc<Certificate>, P
     }
 }
 
-fn missing(what: &str, trouble: Option<&Trouble>, nearest: Option<&str>) -> Problem {
-    let (reason, text) = match trouble {
-        Some(Trouble::KindUnreadable(why)) => {
-            (Reason::RefNotPermitted, format!("{what} cannot be read: {why}."))
-        }
+/// A ConfigMap in the place of a Secret has no reasons of its own.
+fn missing<T>(what: &str, lookup: Option<&Lookup<T>>) -> Problem {
+    let (reason, text) = match lookup.and_then(|lookup| lookup.trouble.as_ref()) {
+        Some(Trouble::Unreadable(why)) => (Reason::RefNotPermitted, format!("{what} cannot be read: {why}.")),
         Some(Trouble::Undecodable(why)) => {
             (Reason::InvalidCertificate, format!("{what} does not decode: {why}."))
         }
-        None => (Reason::SecretNotFound, format!("{what} not found{}", did_you_mean(nearest))),
+        None => {
+            let nearest = lookup.and_then(|lookup| lookup.nearest.as_deref());
+            (Reason::SecretNotFound, format!("{what} not found{}", did_you_mean(nearest)))
+        }
     };
     Problem { reason, text }
 }

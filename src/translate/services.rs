@@ -57,7 +57,7 @@ pub(super) fn resolve<'u>(
 
 fn describe(name: &ObjectKey, trouble: &Trouble) -> Problem {
     match trouble {
-        Trouble::KindUnreadable(clause) => Problem {
+        Trouble::Unreadable(clause) => Problem {
             reason: Reason::RefNotPermitted,
             text: format!("Service {name} cannot be read: {clause}."),
         },

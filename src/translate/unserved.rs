@@ -96,7 +96,7 @@ pub(super) fn of_origin(origin: &Origin, namespace: &str) -> Vec<Unserved> {
         origin_keepalive_timeout: _,
         response_completion_timeout: _,
         http_version: _,
-        origin_tls,
+        origin_tls: _,
         load_balancing: _,
         outlier_detection: _,
         max_connections_per_endpoint: _,
@@ -106,7 +106,6 @@ pub(super) fn of_origin(origin: &Origin, namespace: &str) -> Vec<Unserved> {
     for header in custom_headers.iter().filter(|header| header.value_from.is_some()) {
         found.withheld(format!("customHeaders[{:?}].valueFrom", header.name), true);
     }
-    found.withheld("originTls.caConfigMapName", origin_tls.ca_config_map_name.is_some());
     found.0
 }
 
@@ -254,7 +253,6 @@ mod tests {
             ),
             (origin(json!({"service": {"namespace": "bank"}})), "service.namespace", Withheld),
             (origin(json!({"customHeaders": [header]})), "customHeaders[\"x-a\"].valueFrom", Withheld),
-            (origin(json!({"originTls": {"caConfigMapName": "ca"}})), "originTls.caConfigMapName", Withheld),
             (behavior(json!({"sourceRanges": {"allow": ["10.0.0.0/8"]}})), "sourceRanges", Withheld),
             (
                 behavior(json!({"responseHeadersPolicy": {"removeHeaders": ["server"]}})),
@@ -296,7 +294,7 @@ mod tests {
             },
             "origins": [{
                 "service": {"namespace": "shop"}, "httpPort": "http", "httpsPort": 443, "originProtocolPolicy": "match-viewer",
-                "originTls": {"serverName": "a.example", "caSecretName": "ca", "clientCertificateSecretName": "own"},
+                "originTls": {"serverName": "a.example", "caConfigMapName": "ca", "clientCertificateSecretName": "own"},
                 "originPath": "/v2", "hostHeader": "origin", "customHeaders": [{"name": "x-a", "value": "b"}],
                 "connectionAttempts": 1, "connectionTimeout": "1s", "originReadTimeout": "1s",
                 "responseIdleTimeout": "1s", "originKeepaliveTimeout": "1s", "httpVersion": "http2",

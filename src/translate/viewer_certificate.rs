@@ -56,7 +56,7 @@ fn report_secret(named: &NamedSecret, refused: &str, findings: &mut Vec<Finding>
         findings.push(Finding { reason, message });
     };
     match &lookup.trouble {
-        Some(Trouble::KindUnreadable(sentence)) => {
+        Some(Trouble::Unreadable(sentence)) => {
             report(Reason::RefNotPermitted, &format!("cannot be read: {sentence}"));
         }
         Some(Trouble::Undecodable(sentence)) => {

@@ -7,15 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::fault::Fault;
 use super::kinds::Watched;
+use super::named::{Name, Names};
+use super::observed::Observed;
 use super::scope::Scope;
 use super::shelf::{Effect, Shelf};
+use super::shown::Shown;
 use crate::api::Distribution;
 use crate::object::ObjectKey;
 use crate::provider::Change;
@@ -27,20 +31,71 @@ pub(crate) struct Inventory {
     pub(crate) distributions: Shelf<Distribution>,
     pub(crate) services: Shelf<Service>,
     pub(crate) endpoint_slices: Shelf<EndpointSlice>,
+    /// Those of type `kubernetes.io/tls`.
     pub(crate) secrets: Shelf<Secret>,
-    /// The watchers that have not listed yet.
+    /// Those that are watched by name.
+    pub(crate) named_secrets: Shelf<Secret>,
+    /// Those that are watched by name.
+    pub(crate) config_maps: Shelf<ConfigMap>,
+    shown: Shown,
+    /// The watchers of kinds that have not listed yet.
     unlisted: BTreeSet<(Kind, Scope)>,
+    /// Whether there was a snapshot: from then on there always is one.
+    complete: bool,
     /// The watchers that may not, or cannot, see their kind, with the remedy.
     degraded: BTreeMap<(Kind, Scope), String>,
 }
 
 impl Inventory {
+    /// Takes the present version of an object.
+    pub(crate) fn apply<K: Watched>(&mut self, scope: &Scope, object: Observed<K>) -> Effect {
+        let Some(key) = object.key() else { return Effect::default() };
+        K::shelf(self, scope).apply(object) | self.show::<K>([key])
+    }
+
+    /// Forgets an object.
+    pub(crate) fn delete<K: Watched>(&mut self, scope: &Scope, key: ObjectKey) -> Effect {
+        K::shelf(self, scope).delete(&key) | self.show::<K>([key])
+    }
+
+    /// Takes a complete list of the objects in `scope`.
+    pub(crate) fn replace<K: Watched>(&mut self, scope: &Scope, list: Vec<Observed<K>>) -> Effect {
+        let effect = K::shelf(self, scope).replace(scope, list);
+        let all: BTreeSet<ObjectKey> =
+            self.shown.keys().chain(self.distributions.objects.keys()).cloned().collect();
+        effect | self.show::<K>(all) | self.listed(K::KIND, scope)
+    }
+
     /// Says that a watcher has listed: its part is complete.
-    pub(crate) fn listed(&mut self, kind: Kind, scope: &Scope) -> Effect {
-        match self.unlisted.remove(&(kind, scope.clone())) {
-            true => Effect::SNAPSHOT,
-            false => Effect::default(),
+    fn listed(&mut self, kind: Kind, scope: &Scope) -> Effect {
+        let waited_for = match scope {
+            Scope::Object(key) => self.shown.answered(&(kind, key.clone())),
+            Scope::Cluster | Scope::Namespace(_) => self.unlisted.remove(&(kind, scope.clone())),
+        };
+        if waited_for { Effect::SNAPSHOT } else { Effect::default() }
+    }
+
+    /// Shows the present versions of Distributions, as soon as what they name was asked for.
+    fn show<K: Watched>(&mut self, keys: impl IntoIterator<Item = ObjectKey>) -> Effect {
+        if K::KIND != Kind::Distribution {
+            return Effect::default();
         }
+        let names = keys
+            .into_iter()
+            .fold(false, |names, key| self.shown.take(&key, self.distributions.objects.get(&key)) | names);
+        Effect { names, ..Effect::default() }
+    }
+
+    /// Forgets what is said of a name whose watcher has ended, and its object, but where it was named again.
+    pub(crate) fn forget(&mut self, name: &Name) -> Effect {
+        let (kind, key) = name;
+        let gone = match kind {
+            _ if self.shown.is_named(name) => Effect::default(),
+            Kind::Secret => self.named_secrets.delete(key),
+            Kind::ConfigMap => self.config_maps.delete(key),
+            Kind::Distribution | Kind::Service | Kind::EndpointSlice => Effect::default(),
+        };
+        gone | self.recovered(*kind, &Scope::Object(key.clone()))
     }
 
     /// Says that a watcher cannot see its kind. What it saw before stays.
@@ -49,12 +104,14 @@ impl Inventory {
         Effect::SNAPSHOT
     }
 
-    /// Waits no longer for a kind's first list: what was never seen counts as empty, so that the other kinds go
-    /// on. Without Distributions there is nothing to go on with.
-    pub(crate) fn give_up_first_list(&mut self, kind: Kind, scope: &Scope) -> Effect {
-        match kind {
+    /// Waits no longer for a first list that `fault` holds up: what was never seen counts as missing, so that the
+    /// others go on. Without Distributions there is nothing to go on with; and what may not pass by itself holds up
+    /// a start, but no change that comes later.
+    pub(crate) fn give_up_first_list<K: Watched>(&mut self, scope: &Scope, fault: &Fault) -> Effect {
+        match K::KIND {
             Kind::Distribution => Effect::default(),
-            Kind::Service | Kind::EndpointSlice | Kind::Secret => self.listed(kind, scope),
+            _ if fault.may_pass() || self.complete => self.listed(K::KIND, scope),
+            Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => Effect::default(),
         }
     }
 
@@ -67,13 +124,23 @@ impl Inventory {
     }
 
     fn snapshot(&self) -> Option<Snapshot> {
-        self.unlisted.is_empty().then(|| Snapshot {
-            distributions: self.distributions.objects.clone(),
+        self.complete.then(|| Snapshot {
+            distributions: self.shown.distributions().clone(),
             services: self.services.objects.clone(),
             endpoint_slices: self.endpoint_slices.objects.clone(),
-            secrets: self.secrets.objects.clone(),
+            secrets: self.secrets(),
+            config_maps: self.config_maps.objects.clone(),
             problems: self.problems(),
         })
+    }
+
+    fn secrets(&self) -> BTreeMap<ObjectKey, Arc<Secret>> {
+        let mut all = self.secrets.objects.clone();
+        for (key, named) in &self.named_secrets.objects {
+            // A list of the type shows the same, and its version is the one that certificates are known by.
+            all.entry(key.clone()).or_insert_with(|| Arc::clone(named));
+        }
+        all
     }
 
     fn problems(&self) -> Problems {
@@ -82,7 +149,13 @@ impl Inventory {
         problems.undecodable.extend(undecodable(&self.services));
         problems.undecodable.extend(undecodable(&self.endpoint_slices));
         problems.undecodable.extend(undecodable(&self.secrets));
-        for ((kind, _), remedy) in &self.degraded {
+        problems.undecodable.extend(undecodable(&self.named_secrets));
+        problems.undecodable.extend(undecodable(&self.config_maps));
+        for ((kind, scope), remedy) in &self.degraded {
+            if let Scope::Object(key) = scope {
+                problems.unreadable.insert((*kind, key.clone()), remedy.clone());
+                continue;
+            }
             let all = problems.degraded.entry(*kind).or_default();
             let separator = if all.is_empty() { "" } else { "; " };
             all.push_str(separator);
@@ -101,6 +174,7 @@ pub(crate) struct Shared {
     inventory: Mutex<Inventory>,
     changes: watch::Sender<Change>,
     statuses: watch::Sender<()>,
+    names: watch::Sender<Names>,
 }
 
 /// Without the inventory, which holds Secrets.
@@ -117,12 +191,21 @@ impl Shared {
             inventory: Mutex::new(Inventory { unlisted, ..Inventory::default() }),
             changes: watch::Sender::new(Change { at: Instant::now() }),
             statuses: watch::Sender::new(()),
+            names: watch::Sender::default(),
         }
     }
 
     /// Changes the inventory and wakes who waits for what the change did.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Inventory) -> Effect) {
-        let effect = change(&mut self.lock());
+        let effect = {
+            let mut inventory = self.lock();
+            let effect = change(&mut inventory);
+            inventory.complete |= inventory.unlisted.is_empty() && inventory.shown.is_complete();
+            if effect.names {
+                self.names.send_replace(inventory.shown.names());
+            }
+            effect
+        };
         if effect.snapshot {
             self.changes.send_replace(Change { at: Instant::now() });
         }
@@ -133,6 +216,11 @@ impl Shared {
 
     pub(crate) fn changes(&self) -> watch::Receiver<Change> {
         self.changes.subscribe()
+    }
+
+    /// What Distributions name.
+    pub(crate) fn names(&self) -> watch::Receiver<Names> {
+        self.names.subscribe()
     }
 
     pub(crate) fn status_changes(&self) -> watch::Receiver<()> {

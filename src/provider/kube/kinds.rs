@@ -1,21 +1,26 @@
 //! The kinds that are watched, and what is particular to each.
 //!
-//! A kind that is added here gets its watcher in [`super::KubeProvider::start`] and its shelf in the inventory.
+//! A kind that is added here gets its watcher in [`super::KubeProvider::start`], or in `named` where only the
+//! objects that Distributions name are watched, and its shelf in the inventory.
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Resource;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::inventory::Inventory;
+use super::scope::Scope;
 use super::shelf::Shelf;
 use crate::api::Distribution;
 use crate::snapshot::Kind;
 
-/// The keys of a TLS Secret that are read.
-const SECRET_KEYS: [&str; 3] = ["tls.crt", "tls.key", "ca.crt"];
+/// The keys of a Secret that are read.
+const SECRET_KEYS: [&str; 3] = ["tls.crt", "tls.key", AUTHORITIES];
+
+/// The key of the authorities, in Secrets and ConfigMaps.
+const AUTHORITIES: &str = "ca.crt";
 
 /// A kind that the provider watches.
 pub(crate) trait Watched:
@@ -41,8 +46,8 @@ pub(crate) trait Watched:
     /// Removes what nobody reads, before the object is decoded.
     fn prune(_object: &mut Map<String, Value>) {}
 
-    /// Where its objects are kept.
-    fn shelf(inventory: &mut Inventory) -> &mut Shelf<Self>;
+    /// Where the objects of such a scope are kept.
+    fn shelf<'i>(inventory: &'i mut Inventory, scope: &Scope) -> &'i mut Shelf<Self>;
 }
 
 impl Watched for Distribution {
@@ -50,7 +55,7 @@ impl Watched for Distribution {
     const KEEPS_STATUS: bool = true;
     const HAS_CLASS: bool = true;
 
-    fn shelf(inventory: &mut Inventory) -> &mut Shelf<Self> {
+    fn shelf<'i>(inventory: &'i mut Inventory, _scope: &Scope) -> &'i mut Shelf<Self> {
         &mut inventory.distributions
     }
 }
@@ -58,7 +63,7 @@ impl Watched for Distribution {
 impl Watched for Service {
     const KIND: Kind = Kind::Service;
 
-    fn shelf(inventory: &mut Inventory) -> &mut Shelf<Self> {
+    fn shelf<'i>(inventory: &'i mut Inventory, _scope: &Scope) -> &'i mut Shelf<Self> {
         &mut inventory.services
     }
 }
@@ -66,7 +71,7 @@ impl Watched for Service {
 impl Watched for EndpointSlice {
     const KIND: Kind = Kind::EndpointSlice;
 
-    fn shelf(inventory: &mut Inventory) -> &mut Shelf<Self> {
+    fn shelf<'i>(inventory: &'i mut Inventory, _scope: &Scope) -> &'i mut Shelf<Self> {
         &mut inventory.endpoint_slices
     }
 }
@@ -82,7 +87,27 @@ impl Watched for Secret {
         }
     }
 
-    fn shelf(inventory: &mut Inventory) -> &mut Shelf<Self> {
-        &mut inventory.secrets
+    // Those of a name are kept apart, since the list of the others knows nothing of them.
+    fn shelf<'i>(inventory: &'i mut Inventory, scope: &Scope) -> &'i mut Shelf<Self> {
+        match scope {
+            Scope::Object(_) => &mut inventory.named_secrets,
+            Scope::Cluster | Scope::Namespace(_) => &mut inventory.secrets,
+        }
+    }
+}
+
+impl Watched for ConfigMap {
+    const KIND: Kind = Kind::ConfigMap;
+
+    fn prune(object: &mut Map<String, Value>) {
+        for field in ["data", "binaryData"] {
+            if let Some(Value::Object(data)) = object.get_mut(field) {
+                data.retain(|key, _| key == AUTHORITIES);
+            }
+        }
+    }
+
+    fn shelf<'i>(inventory: &'i mut Inventory, _scope: &Scope) -> &'i mut Shelf<Self> {
+        &mut inventory.config_maps
     }
 }

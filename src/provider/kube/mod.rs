@@ -7,9 +7,11 @@ mod connect;
 mod fault;
 mod inventory;
 mod kinds;
+mod named;
 mod observed;
 mod scope;
 mod shelf;
+mod shown;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +78,9 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+/// The kinds of which all is listed, of Secrets those of one type; the rest is watched by name.
+const LISTED: [Kind; 4] = [Kind::Distribution, Kind::Service, Kind::EndpointSlice, Kind::Secret];
+
 /// The provider of a cluster's objects. Cheap to clone; all clones see the same.
 #[derive(Clone, Debug)]
 pub struct KubeProvider(Arc<Shared>);
@@ -91,18 +96,20 @@ impl KubeProvider {
     ) -> (Self, Watchers) {
         let scopes = Scope::of(&settings.namespaces);
         let watchers = |kind| scopes.iter().map(move |scope| (kind, scope.clone()));
-        let unlisted: BTreeSet<_> = Kind::ALL.into_iter().flat_map(watchers).collect();
+        let unlisted: BTreeSet<_> = LISTED.into_iter().flat_map(watchers).collect();
         let shared = Arc::new(Shared::new(unlisted));
         let mut tasks = JoinSet::new();
+        let task = |scope| Task {
+            client: client.clone(),
+            scope,
+            class: settings.class.clone(),
+            limits: settings.limits,
+            shared: Arc::clone(&shared),
+            metrics: metrics.clone(),
+        };
+        tasks.spawn(named::follow(task(Scope::Cluster), cancel.clone()));
         for scope in scopes {
-            let task = Task {
-                client: client.clone(),
-                scope,
-                class: settings.class.clone(),
-                limits: settings.limits,
-                shared: Arc::clone(&shared),
-                metrics: metrics.clone(),
-            };
+            let task = task(scope);
             tasks.spawn(watch::watch::<Distribution>(task.clone(), cancel.clone()));
             tasks.spawn(watch::watch::<Service>(task.clone(), cancel.clone()));
             tasks.spawn(watch::watch::<EndpointSlice>(task.clone(), cancel.clone()));

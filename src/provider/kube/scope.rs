@@ -1,4 +1,4 @@
-//! Which part of the cluster one watcher sees: all of it, or one namespace.
+//! Which part of the cluster one watcher sees: all of it, one namespace, or one object.
 
 use std::fmt;
 
@@ -15,6 +15,8 @@ pub(crate) enum Scope {
     Cluster,
     /// One namespace.
     Namespace(String),
+    /// The object of one name, whether it exists or not.
+    Object(ObjectKey),
 }
 
 impl Scope {
@@ -31,7 +33,13 @@ impl Scope {
         match self {
             Self::Cluster => true,
             Self::Namespace(namespace) => *namespace == key.namespace,
+            Self::Object(name) => name == key,
         }
+    }
+
+    /// Whether it is a single object, which may not exist.
+    pub(crate) fn is_one_object(&self) -> bool {
+        matches!(self, Self::Object(_))
     }
 
     /// The API of a kind in this scope.
@@ -39,6 +47,15 @@ impl Scope {
         match self {
             Self::Cluster => Api::all(client),
             Self::Namespace(namespace) => Api::namespaced(client, namespace),
+            Self::Object(name) => Api::namespaced(client, &name.namespace),
+        }
+    }
+
+    /// What the API server is asked to leave out: of a kind that is listed what nobody reads, else all other names.
+    pub(crate) fn field_selector<K: Watched>(&self) -> Option<String> {
+        match self {
+            Self::Object(name) => Some(format!("metadata.name={}", name.name)),
+            Self::Cluster | Self::Namespace(_) => K::FIELD_SELECTOR.map(str::to_owned),
         }
     }
 }
@@ -48,6 +65,7 @@ impl fmt::Display for Scope {
         match self {
             Self::Cluster => f.write_str("all namespaces"),
             Self::Namespace(namespace) => write!(f, "namespace {namespace}"),
+            Self::Object(name) => write!(f, "namespace {} for the name {:?}", name.namespace, name.name),
         }
     }
 }

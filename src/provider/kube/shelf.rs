@@ -32,18 +32,24 @@ pub(crate) struct Effect {
     pub(crate) snapshot: bool,
     /// A status.
     pub(crate) statuses: bool,
+    /// Which objects Distributions name.
+    pub(crate) names: bool,
 }
 
 impl Effect {
     /// The effect of a change that a snapshot shows.
-    pub(crate) const SNAPSHOT: Self = Self { snapshot: true, statuses: false };
+    pub(crate) const SNAPSHOT: Self = Self { snapshot: true, statuses: false, names: false };
 }
 
 impl BitOr for Effect {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
-        Self { snapshot: self.snapshot | other.snapshot, statuses: self.statuses | other.statuses }
+        Self {
+            snapshot: self.snapshot | other.snapshot,
+            statuses: self.statuses | other.statuses,
+            names: self.names | other.names,
+        }
     }
 }
 
@@ -67,7 +73,7 @@ impl<K: Watched> Shelf<K> {
             Ok(object) => self.keep(key, object),
             Err(message) => self.keep_last_good(key, &observed, message),
         };
-        Effect { snapshot, statuses }
+        Effect { snapshot, statuses, names: false }
     }
 
     /// Forgets an object, its last good version included.
@@ -75,7 +81,7 @@ impl<K: Watched> Shelf<K> {
         let object = self.objects.remove(key).is_some();
         let problem = self.undecodable.remove(key).is_some();
         let statuses = self.statuses.remove(key).is_some();
-        Effect { snapshot: object | problem, statuses }
+        Effect { snapshot: object | problem, statuses, names: false }
     }
 
     /// Takes a complete list of the objects in `scope`: those that it lacks are gone.

@@ -19,7 +19,6 @@ use super::inventory::Shared;
 use super::kinds::Watched;
 use super::observed::Observed;
 use super::scope::Scope;
-use super::shelf::Effect;
 use crate::provider::Class;
 use crate::telemetry::metrics::Metrics;
 
@@ -94,7 +93,7 @@ impl Watch {
 
     fn config<K: Watched>(&self) -> watcher::Config {
         let config = watcher::Config::default().timeout(self.task.limits.watch_seconds);
-        K::FIELD_SELECTOR.iter().fold(config, |config, selector| config.fields(selector))
+        self.task.scope.field_selector::<K>().iter().fold(config, |config, selector| config.fields(selector))
     }
 
     /// Takes one event. `listing` gathers a list until it is complete, so that the live objects never go.
@@ -109,17 +108,17 @@ impl Watch {
             }
             Event::InitDone => {
                 let (list, scope) = (listing.take().unwrap_or_default(), &self.task.scope);
-                self.task.shared.update(|inventory| {
-                    K::shelf(inventory).replace(scope, list) | inventory.listed(K::KIND, scope)
-                });
+                self.task.shared.update(|inventory| inventory.replace::<K>(scope, list));
             }
             Event::Apply(object) if ours(&object) => {
-                self.task.shared.update(|inventory| K::shelf(inventory).apply(object));
+                self.task.shared.update(|inventory| inventory.apply::<K>(&self.task.scope, object));
             }
             // An object that went to another class is gone as far as we are concerned.
-            Event::Apply(object) | Event::Delete(object) => self.task.shared.update(|inventory| {
-                object.key().map_or_else(Effect::default, |key| K::shelf(inventory).delete(&key))
-            }),
+            Event::Apply(object) | Event::Delete(object) => {
+                if let Some(key) = object.key() {
+                    self.task.shared.update(|inventory| inventory.delete::<K>(&self.task.scope, key));
+                }
+            }
         }
     }
 
@@ -129,15 +128,18 @@ impl Watch {
         if self.outage.failed(fault, now, limits.patience) {
             self.tell::<K>(fault);
         }
-        if fault.may_pass() && self.outage.age(now) >= limits.first_patience {
-            self.task.shared.update(|inventory| inventory.give_up_first_list(K::KIND, &self.task.scope));
+        if self.outage.age(now) >= limits.first_patience {
+            self.task.shared.update(|inventory| inventory.give_up_first_list::<K>(&self.task.scope, fault));
         }
     }
 
     fn tell<K: Watched>(&self, fault: &Fault) {
         let sentence = fault.sentence::<K>(&self.task.scope);
         let (kind, reason) = (K::KIND.as_str(), fault.reason());
-        tracing::warn!(event = "watch.error", kind, scope = %self.task.scope, reason, "{sentence}");
+        // An outage of the API server is told by the watchers of whole kinds; there may be many of names.
+        if fault.may_pass() || !self.task.scope.is_one_object() {
+            tracing::warn!(event = "watch.error", kind, scope = %self.task.scope, reason, "{sentence}");
+        }
         if fault.may_pass() {
             self.task.shared.update(|inventory| inventory.degrade(K::KIND, &self.task.scope, sentence));
         }
@@ -145,7 +147,7 @@ impl Watch {
 
     fn recovered<K: Watched>(&mut self) {
         self.task.shared.update(|inventory| inventory.recovered(K::KIND, &self.task.scope));
-        if self.outage.end() {
+        if self.outage.end() && !self.task.scope.is_one_object() {
             let kind = K::KIND.as_str();
             tracing::info!(event = "watch.recovered", kind, scope = %self.task.scope, "{kind} objects are seen again");
         }

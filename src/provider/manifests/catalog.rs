@@ -57,6 +57,7 @@ impl Catalog {
                 Object::Service(it) => drop(snapshot.services.insert(key, it.clone())),
                 Object::EndpointSlice(it) => drop(snapshot.endpoint_slices.insert(key, it.clone())),
                 Object::Secret(it) => drop(snapshot.secrets.insert(key, it.clone())),
+                Object::ConfigMap(it) => drop(snapshot.config_maps.insert(key, it.clone())),
             }
         }
         snapshot.problems.files.clone_from(&self.problems);

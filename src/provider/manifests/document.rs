@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
@@ -50,6 +50,8 @@ pub(crate) enum Object {
     EndpointSlice(Arc<EndpointSlice>),
     /// A Secret, its `stringData` merged into `data`.
     Secret(Arc<Secret>),
+    /// A ConfigMap.
+    ConfigMap(Arc<ConfigMap>),
 }
 
 /// Only the kind: a Secret holds keys.
@@ -60,6 +62,7 @@ impl fmt::Debug for Object {
             Self::Service(_) => "Service",
             Self::EndpointSlice(_) => "EndpointSlice",
             Self::Secret(_) => "Secret",
+            Self::ConfigMap(_) => "ConfigMap",
         })
     }
 }
@@ -71,6 +74,7 @@ impl PartialEq for Object {
             (Self::Service(one), Self::Service(other)) => one == other,
             (Self::EndpointSlice(one), Self::EndpointSlice(other)) => one == other,
             (Self::Secret(one), Self::Secret(other)) => one == other,
+            (Self::ConfigMap(one), Self::ConfigMap(other)) => one == other,
             _ => false,
         }
     }
@@ -142,7 +146,7 @@ fn kind(node: &Node) -> Result<Kind, Flaw> {
 fn version_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Distribution => "tidegate.io/v1alpha1",
-        Kind::Service | Kind::Secret => "v1",
+        Kind::Service | Kind::Secret | Kind::ConfigMap => "v1",
         Kind::EndpointSlice => "discovery.k8s.io/v1",
     }
 }
@@ -170,6 +174,7 @@ fn object(node: &Node, kind: Kind) -> Result<Object, Vec<Flaw>> {
         Kind::Service => decode(node, value).map(Arc::new).map(Object::Service),
         Kind::EndpointSlice => decode(node, value).map(Arc::new).map(Object::EndpointSlice),
         Kind::Secret => decode(node, value).map(plain_data).map(Arc::new).map(Object::Secret),
+        Kind::ConfigMap => decode(node, value).map(Arc::new).map(Object::ConfigMap),
     }
 }
 
@@ -245,11 +250,13 @@ fn schema_of(kind: Kind) -> &'static Value {
     static SERVICE: LazyLock<Value> = LazyLock::new(schema_for::<Service>);
     static ENDPOINT_SLICE: LazyLock<Value> = LazyLock::new(schema_for::<EndpointSlice>);
     static SECRET: LazyLock<Value> = LazyLock::new(schema_for::<Secret>);
+    static CONFIG_MAP: LazyLock<Value> = LazyLock::new(schema_for::<ConfigMap>);
     match kind {
         Kind::Distribution => &DISTRIBUTION,
         Kind::Service => &SERVICE,
         Kind::EndpointSlice => &ENDPOINT_SLICE,
         Kind::Secret => &SECRET,
+        Kind::ConfigMap => &CONFIG_MAP,
     }
 }
 

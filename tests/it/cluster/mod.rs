@@ -11,6 +11,7 @@ mod examples;
 mod first_light;
 mod harness;
 mod install;
+mod origin_tls;
 mod permissions;
 mod status;
 mod undecodable;

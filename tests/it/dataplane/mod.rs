@@ -16,6 +16,7 @@ mod hostile_origins;
 mod http1;
 mod http2;
 mod http2_origins;
+mod origin_authorities;
 mod origin_tls;
 mod overload;
 mod policies;

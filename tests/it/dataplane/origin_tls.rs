@@ -1,5 +1,6 @@
 //! TLS towards origins: whose certificate is good, what is shown to them, what is remembered of a session.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -53,17 +54,21 @@ impl Own {
 pub(super) struct Issuer(CertifiedIssuer<'static, KeyPair>);
 
 impl Issuer {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn issue(&self, name: &str) -> Own {
+    pub(super) fn issue(&self, name: &str) -> Own {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         Own { certificate: params.signed_by(&key, &self.0).unwrap().der().clone(), key: key.into() }
+    }
+
+    pub(super) fn pem(&self) -> String {
+        self.0.pem()
     }
 
     fn roots(&self) -> Arc<RootCertStore> {
@@ -85,7 +90,7 @@ pub(super) struct TlsOrigin {
 }
 
 impl TlsOrigin {
-    async fn showing(own: &Own) -> Self {
+    pub(super) async fn showing(own: &Own) -> Self {
         Self::with(own, None, &[b"http/1.1"]).await
     }
 
@@ -112,6 +117,10 @@ impl TlsOrigin {
         soon(self.acceptor.accept(stream).into_fallible()).await.map(Viewer::on)
     }
 
+    pub(super) fn address(&self) -> SocketAddr {
+        self.origin.address
+    }
+
     pub(super) fn site(&self, tls: OriginTls) -> Site {
         Site { tls: Some(tls), ..Site::new("web", &[self.origin.address]) }
     }
@@ -127,7 +136,7 @@ fn one_worker(site: Site) -> Plane {
 }
 
 /// Answers one request of a viewer; gives the session that it came on.
-async fn pass(plane: &Plane, origin: &TlsOrigin) -> Viewer<TlsStream<TcpStream>> {
+pub(super) async fn pass(plane: &Plane, origin: &TlsOrigin) -> Viewer<TlsStream<TcpStream>> {
     let mut viewer = plane.connect().await;
     viewer.send(GET).await;
     let mut connection = origin.accept().await.unwrap();
@@ -137,7 +146,7 @@ async fn pass(plane: &Plane, origin: &TlsOrigin) -> Viewer<TlsStream<TcpStream>>
     connection
 }
 
-async fn refused(plane: &Plane, origin: &TlsOrigin) {
+pub(super) async fn refused(plane: &Plane, origin: &TlsOrigin) {
     let mut viewer = plane.connect().await;
     viewer.send(GET).await;
     let _failed = origin.accept().await;

@@ -34,6 +34,9 @@ struct Setting {
     zone: Option<String>,
     #[serde(default)]
     degraded: BTreeMap<String, String>,
+    /// By kind and name: `Secret shop/ca`.
+    #[serde(default)]
+    unreadable: BTreeMap<String, String>,
 }
 
 /// Reads a golden input; `path` is for messages.
@@ -52,6 +55,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Case {
             "Service" => add(document, &mut snapshot.services),
             "EndpointSlice" => add(document, &mut snapshot.endpoint_slices),
             "Secret" => add(secret(document), &mut snapshot.secrets),
+            "ConfigMap" => add(document, &mut snapshot.config_maps),
             _ => panic!("{place}: no such kind"),
         }
     }
@@ -63,13 +67,21 @@ fn apply(setting: Setting, case: &mut Case, snapshot: &mut Snapshot) {
     case.now = setting.now.unwrap_or(case.now);
     case.default_certificate = setting.default_certificate.map(|key| key.parse().unwrap());
     case.zone = setting.zone;
-    snapshot.problems.degraded = setting
-        .degraded
+    let problems = &mut snapshot.problems;
+    problems.degraded =
+        setting.degraded.into_iter().map(|(kind, sentence)| (kind_of(&kind), sentence)).collect();
+    problems.unreadable = setting
+        .unreadable
         .into_iter()
-        .map(|(kind, sentence)| {
-            (Kind::ALL.into_iter().find(|known| known.as_str() == kind).unwrap(), sentence)
+        .map(|(name, sentence)| {
+            let (kind, key) = name.split_once(' ').expect("a kind and a name");
+            ((kind_of(kind), key.parse().unwrap()), sentence)
         })
         .collect();
+}
+
+fn kind_of(name: &str) -> Kind {
+    Kind::ALL.into_iter().find(|kind| kind.as_str() == name).unwrap()
 }
 
 /// An object that does not decode leaves its last version where it is.

@@ -27,15 +27,57 @@ struct State {
     version: u64,
     /// By plural and `NAMESPACE/NAME`.
     objects: BTreeMap<(String, String), Value>,
-    /// Every event so far: version, plural, and the event's line.
-    events: Vec<(u64, String, Bytes)>,
-    watches: Vec<(String, mpsc::UnboundedSender<Bytes>)>,
+    /// Every event so far, with its version.
+    events: Vec<(u64, Event)>,
+    watches: Vec<(Picked, mpsc::UnboundedSender<Bytes>)>,
     forbidden: BTreeSet<String>,
     /// Plurals whose next watch starts with 410.
     expired: BTreeSet<String>,
     /// Objects that take no status write, with the status code they answer.
     refusing: BTreeMap<String, u16>,
     requests: Vec<Seen>,
+}
+
+/// What happened to an object.
+struct Event {
+    plural: String,
+    object: Value,
+    line: Bytes,
+}
+
+/// Which objects a request is about.
+struct Picked {
+    plural: String,
+    namespace: Option<String>,
+    /// Fields with the values that they must have.
+    fields: Vec<(String, Value)>,
+}
+
+impl Picked {
+    fn by(plural: &str, namespace: Option<&str>, query: &str) -> Self {
+        let selector = query.split('&').find_map(|pair| pair.strip_prefix("fieldSelector="));
+        let selector = selector.unwrap_or_default().replace("%3D", "=").replace("%2F", "/");
+        let fields = selector.split(',').filter_map(|term| term.split_once('='));
+        Self {
+            plural: plural.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            fields: fields
+                .map(|(path, value)| (format!("/{}", path.replace('.', "/")), json!(value)))
+                .collect(),
+        }
+    }
+
+    /// `PLURAL/NAME`, where one object is picked.
+    fn name(&self) -> Option<String> {
+        let (_, name) = self.fields.iter().find(|(path, _)| path == "/metadata/name")?;
+        Some(format!("{}/{}", self.plural, name.as_str()?))
+    }
+
+    fn has(&self, plural: &str, object: &Value) -> bool {
+        plural == self.plural
+            && self.namespace.as_ref().is_none_or(|name| object["metadata"]["namespace"] == *name)
+            && self.fields.iter().all(|(path, value)| object.pointer(path) == Some(value))
+    }
 }
 
 /// A request that the stub saw.
@@ -82,7 +124,7 @@ impl Stub {
         self.state().objects.remove(&(plural.to_owned(), name.to_owned())).expect("it exists");
     }
 
-    /// Answers 403 to a plural from now on, and ends its watches.
+    /// Answers 403 to a plural, or to what asks for `PLURAL/NAME`, from now on, and ends the watches of the plural.
     pub(crate) fn forbid(&self, plural: &str) {
         self.state().forbidden.insert(plural.to_owned());
         self.cut(plural);
@@ -101,7 +143,7 @@ impl Stub {
 
     /// Ends the watches of a plural.
     pub(crate) fn cut(&self, plural: &str) {
-        self.state().watches.retain(|(watched, _)| watched != plural);
+        self.state().watches.retain(|(picked, _)| picked.plural != plural);
     }
 
     /// Answers `code` to every status write of an object.
@@ -152,33 +194,34 @@ impl State {
         let plural = segments.last().copied().unwrap_or_default().to_owned();
         let namespace = segments.iter().position(|segment| *segment == "namespaces");
         let namespace = namespace.and_then(|at| segments.get(at + 1)).copied();
-        if self.forbidden.contains(&plural) {
+        let picked = Picked::by(&plural, namespace, query);
+        if self.forbidden.contains(&plural)
+            || picked.name().is_some_and(|name| self.forbidden.contains(&name))
+        {
             return failure(403, "Forbidden", "not for you");
         }
         if query.contains("watch=true") {
-            return self.watch(&plural, query);
+            return self.watch(picked, query);
         }
         let items: Vec<&Value> =
-            self.objects.iter().filter(|((of, _), _)| *of == plural).map(|it| it.1).collect();
-        let seen_by = |item: &&Value| namespace.is_none_or(|name| item["metadata"]["namespace"] == name);
-        let items: Vec<&Value> = items.into_iter().filter(seen_by).collect();
+            self.objects.iter().filter(|((of, _), it)| picked.has(of, it)).map(|it| it.1).collect();
         let list = json!({"metadata": {"resourceVersion": self.version.to_string()}, "items": items});
         answer(StatusCode::OK, &list)
     }
 
-    fn watch(&mut self, plural: &str, query: &str) -> Answer {
-        if self.expired.remove(plural) {
+    fn watch(&mut self, picked: Picked, query: &str) -> Answer {
+        if self.expired.remove(&picked.plural) {
             return failure(410, "Expired", "too old resource version");
         }
         let since = query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion="));
         let since: u64 = since.and_then(|text| text.parse().ok()).unwrap_or_default();
         let (sender, receiver) = mpsc::unbounded_channel();
-        for (version, of, line) in &self.events {
-            if *version > since && of == plural {
-                let _ = sender.send(line.clone());
+        for (version, event) in &self.events {
+            if *version > since && picked.has(&event.plural, &event.object) {
+                let _ = sender.send(event.line.clone());
             }
         }
-        self.watches.push((plural.to_owned(), sender));
+        self.watches.push((picked, sender));
         let lines = stream::unfold(receiver, |mut receiver| async move {
             receiver.recv().await.map(|line| (line, receiver))
         });
@@ -209,8 +252,10 @@ impl State {
 
     fn tell(&mut self, plural: &str, kind: &str, object: &Value) {
         let line = Bytes::from(format!("{}\n", json!({"type": kind, "object": object})));
-        self.events.push((self.version, plural.to_owned(), line.clone()));
-        self.watches.retain(|(watched, sender)| watched != plural || sender.send(line.clone()).is_ok());
+        self.watches
+            .retain(|(picked, sender)| !picked.has(plural, object) || sender.send(line.clone()).is_ok());
+        let event = Event { plural: plural.to_owned(), object: object.clone(), line };
+        self.events.push((self.version, event));
     }
 }
 

@@ -63,7 +63,7 @@ fn unknown_kinds_and_versions_are_told_what_to_write() {
     assert_eq!(
         flaws("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n"),
         [
-            "2:1 kind: unknown kind `Deployment`; a folder may hold Distribution, Service, EndpointSlice, Secret"
+            "2:1 kind: unknown kind `Deployment`; a folder may hold Distribution, Service, EndpointSlice, Secret, ConfigMap"
         ]
     );
     assert_eq!(
@@ -111,6 +111,9 @@ fn foreign_kinds_are_as_strict() {
         ["6:16 ports[0].port: expected a whole number, found a text; remove the quotes"]
     );
     assert!(only(&slice.replace("\"80\"", "80")).object.is_ok());
+    let config_map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ca}\ndta: {ca.crt: a}\n";
+    assert_eq!(flaws(config_map), ["4:1 dta: unknown field `dta`; did you mean `data`?"]);
+    assert!(only(&config_map.replace("dta", "data")).object.is_ok());
 }
 
 #[test]

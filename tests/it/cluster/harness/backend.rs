@@ -1,7 +1,10 @@
 //! A pod's program: an HTTP server that says who it is, and echoes WebSockets.
 
 use std::convert::Infallible;
+use std::future::ready;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
@@ -10,8 +13,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use rustls::ServerConfig;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -31,13 +38,40 @@ impl Drop for Backend {
 impl Backend {
     /// Listens at `address`, and answers each request with `NAME PATH`.
     pub(crate) async fn start(address: IpAddr, name: &'static str) -> anyhow::Result<Self> {
+        Self::accepting(address, name, |stream| ready(Ok(stream))).await
+    }
+
+    /// The same over TLS.
+    pub(crate) async fn start_tls(
+        address: IpAddr,
+        name: &'static str,
+        config: ServerConfig,
+    ) -> anyhow::Result<Self> {
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self::accepting(address, name, move |stream| acceptor.accept(stream)).await
+    }
+
+    async fn accepting<S, F>(
+        address: IpAddr,
+        name: &'static str,
+        open: impl Fn(TcpStream) -> F + Send + 'static,
+    ) -> anyhow::Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = io::Result<S>> + Send + 'static,
+    {
         let listener = TcpListener::bind(SocketAddr::new(address, PORT)).await?;
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let service = service_fn(async move |request| Ok::<_, Infallible>(answer(request, name)));
-                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                connections.spawn(connection.with_upgrades());
+                let opening = open(stream);
+                connections.spawn(async move {
+                    // Whoever is not let in has been told so.
+                    let Ok(stream) = opening.await else { return };
+                    let service = service_fn(async move |request| Ok::<_, Infallible>(answer(request, name)));
+                    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                    let _ended = connection.with_upgrades().await;
+                });
             }
         });
         Ok(Self(accepting.abort_handle()))

@@ -1,0 +1,183 @@
+//! The Distributions as a snapshot shows them: none before the objects that it names were asked for.
+//!
+//! An object that is watched by name is asked for once a Distribution names it. Until there is an answer, a
+//! snapshot shows the Distribution's version before, so that what was just named never looks like what is missing;
+//! no other Distribution waits. It does not know how objects are watched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::named::{Name, Names, named_by};
+use crate::api::Distribution;
+use crate::object::ObjectKey;
+
+/// Distributions, and what they name.
+#[derive(Default)]
+pub(crate) struct Shown {
+    /// The versions that are shown.
+    distributions: BTreeMap<ObjectKey, Arc<Distribution>>,
+    /// Newer versions, which name what nobody answered for yet.
+    waiting: BTreeMap<ObjectKey, Arc<Distribution>>,
+    names: BTreeMap<Name, Naming>,
+}
+
+/// What is known of a name.
+#[derive(Default)]
+struct Naming {
+    /// The Distributions that name it.
+    by: BTreeSet<ObjectKey>,
+    /// Whether it was asked for, so that an object of this name that was not seen does not exist.
+    answered: bool,
+}
+
+impl Shown {
+    /// Takes the present version of a Distribution, or that it is gone; true where other objects are named now.
+    pub(crate) fn take(&mut self, key: &ObjectKey, present: Option<&Arc<Distribution>>) -> bool {
+        let last = self.waiting.get(key).or_else(|| self.distributions.get(key));
+        if last.map(Arc::as_ptr) == present.map(Arc::as_ptr) {
+            return false;
+        }
+        let named =
+            |version: Option<&Arc<Distribution>>| version.map(|it| named_by(key, it)).unwrap_or_default();
+        let (before, now) = (named(last), named(present));
+        let mut others = false;
+        for name in before.difference(&now) {
+            others |= self.unname(name, key);
+        }
+        for name in now.difference(&before) {
+            others |= !self.names.contains_key(name);
+            self.names.entry(name.clone()).or_default().by.insert(key.clone());
+        }
+        self.waiting.remove(key);
+        match present {
+            None => drop(self.distributions.remove(key)),
+            Some(version) if self.waits(&now) => drop(self.waiting.insert(key.clone(), Arc::clone(version))),
+            Some(version) => drop(self.distributions.insert(key.clone(), Arc::clone(version))),
+        }
+        others
+    }
+
+    /// Takes that a name was asked for, whatever came of it; true where it was waited for.
+    pub(crate) fn answered(&mut self, name: &Name) -> bool {
+        let Some(naming) = self.names.get_mut(name).filter(|naming| !naming.answered) else { return false };
+        naming.answered = true;
+        for key in naming.by.clone() {
+            let version = self.waiting.get(&key);
+            if version.is_some_and(|version| !self.waits(&named_by(&key, version))) {
+                self.distributions.extend(self.waiting.remove_entry(&key));
+            }
+        }
+        true
+    }
+
+    /// Whether a name is still to be asked for.
+    pub(crate) fn is_unanswered(&self, name: &Name) -> bool {
+        self.names.get(name).is_some_and(|naming| !naming.answered)
+    }
+
+    /// Whether a Distribution names it.
+    pub(crate) fn is_named(&self, name: &Name) -> bool {
+        self.names.contains_key(name)
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Everything that is named.
+    pub(crate) fn names(&self) -> Names {
+        self.names.keys().cloned().collect()
+    }
+
+    /// The versions to show.
+    pub(crate) fn distributions(&self) -> &BTreeMap<ObjectKey, Arc<Distribution>> {
+        &self.distributions
+    }
+
+    /// Every Distribution that was taken and is not gone.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.distributions.keys().chain(self.waiting.keys())
+    }
+
+    fn waits(&self, names: &Names) -> bool {
+        names.iter().any(|name| self.is_unanswered(name))
+    }
+
+    /// True where nobody names it any more.
+    fn unname(&mut self, name: &Name, by: &ObjectKey) -> bool {
+        let Some(naming) = self.names.get_mut(name) else { return false };
+        naming.by.remove(by);
+        let unnamed = naming.by.is_empty();
+        if unnamed {
+            self.names.remove(name);
+        }
+        unnamed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::snapshot::Kind;
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey::new("shop", name)
+    }
+
+    fn name(of: &str) -> Name {
+        (Kind::ConfigMap, key(of))
+    }
+
+    /// A Distribution whose origins trust the authorities in these ConfigMaps.
+    fn trusting(config_maps: &[&str]) -> Arc<Distribution> {
+        let origin = |ca| json!({"id": ca, "service": {"name": "a"}, "originTls": {"caConfigMapName": ca}});
+        let origins: Vec<_> = config_maps.iter().map(origin).collect();
+        let spec = json!({"origins": origins, "defaultCacheBehavior": {"targetOriginId": "a"}});
+        Arc::new(Distribution::new("web", serde_json::from_value(spec).unwrap()))
+    }
+
+    fn is_shown(shown: &Shown, name: &str, version: &Arc<Distribution>) -> bool {
+        shown.distributions().get(&key(name)).is_some_and(|it| Arc::ptr_eq(it, version))
+    }
+
+    #[test]
+    fn a_version_that_names_something_new_waits_alone_until_all_of_it_was_asked_for() {
+        let mut shown = Shown::default();
+        let (plain, first, next) = (trusting(&[]), trusting(&["a"]), trusting(&["a", "b", "c"]));
+        assert!(!shown.take(&key("plain"), Some(&plain)) && is_shown(&shown, "plain", &plain));
+        assert!(shown.take(&key("web"), Some(&first)) && !is_shown(&shown, "web", &first));
+        assert!(shown.answered(&name("a")) && is_shown(&shown, "web", &first));
+        assert!(shown.take(&key("web"), Some(&next)));
+        assert!(shown.answered(&name("c")) && is_shown(&shown, "web", &first) && !shown.is_complete());
+        assert!(shown.answered(&name("b")) && is_shown(&shown, "web", &next) && shown.is_complete());
+        assert!(!shown.answered(&name("b")), "it is known");
+    }
+
+    #[test]
+    fn a_name_lasts_as_long_as_somebody_names_it_and_is_asked_for_anew_afterwards() {
+        let mut shown = Shown::default();
+        let version = trusting(&["a"]);
+        assert!(shown.take(&key("web"), Some(&version)));
+        assert!(!shown.take(&key("blog"), Some(&version)), "it is named already");
+        shown.answered(&name("a"));
+        assert!(!shown.take(&key("web"), None) && shown.is_named(&name("a")));
+        assert!(shown.take(&key("blog"), Some(&trusting(&[]))) && !shown.is_named(&name("a")));
+        assert!(shown.take(&key("blog"), Some(&version)) && shown.is_unanswered(&name("a")));
+        assert!(!shown.answered(&name("other")));
+    }
+
+    #[test]
+    fn a_version_that_waits_gives_way_to_a_newer_one_and_to_the_end() {
+        let mut shown = Shown::default();
+        let (first, last) = (trusting(&["a"]), trusting(&[]));
+        shown.take(&key("web"), Some(&first));
+        assert!(
+            shown.take(&key("web"), Some(&last)) && is_shown(&shown, "web", &last) && shown.is_complete()
+        );
+        shown.take(&key("web"), Some(&first));
+        assert!(shown.take(&key("web"), None) && shown.is_complete() && shown.distributions().is_empty());
+    }
+}

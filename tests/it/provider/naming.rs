@@ -1,0 +1,163 @@
+//! What Distributions name, and no list shows.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate::provider::Provider;
+use tidegate::snapshot::{Kind, Snapshot};
+
+use super::stub::Stub;
+use super::{distribution, key, settings, snapshot, start, with};
+
+/// `shop/web`, whose origin trusts and shows what `tls` names.
+fn naming(tls: Value) -> Value {
+    let origin = json!({"id": "app", "service": {"name": "app"}, "originTls": tls});
+    with(distribution("web"), "/spec/origins/0", origin)
+}
+
+fn secret(name: &str) -> Value {
+    json!({
+        "metadata": {"namespace": "shop", "name": name, "uid": name}, "type": "Opaque",
+        "data": {"ca.crt": "YQ==", "other": "Yg=="},
+    })
+}
+
+fn config_map(namespace: &str, name: &str) -> Value {
+    json!({
+        "metadata": {"namespace": namespace, "name": name, "uid": name},
+        "data": {"ca.crt": "a", "other": "b"}, "binaryData": {"other": "Yg=="},
+    })
+}
+
+fn names(snapshot: &Snapshot) -> (Vec<&str>, Vec<&str>) {
+    let secrets = snapshot.secrets.keys().map(|key| key.name.as_str());
+    (secrets.collect(), snapshot.config_maps.keys().map(|key| key.name.as_str()).collect())
+}
+
+#[tokio::test]
+async fn what_is_named_is_in_the_first_snapshot_and_nothing_else_of_its_kind_is_asked_for() {
+    let stub = Stub::default();
+    stub.put("distributions", naming(json!({"caConfigMapName": "ca", "clientCertificateSecretName": "own"})));
+    for name in ["own", "other"] {
+        stub.put("secrets", secret(name));
+    }
+    for (namespace, name) in [("shop", "ca"), ("shop", "other"), ("bank", "ca")] {
+        stub.put("configmaps", config_map(namespace, name));
+    }
+    let (provider, _guard) = start(&stub, &settings());
+    let first = snapshot(&provider, |_| true).await;
+    assert_eq!(names(&first), (vec!["own"], vec!["ca"]));
+    let secret = first.secrets[&key("own")].data.as_ref().unwrap();
+    assert_eq!(secret.keys().collect::<Vec<_>>(), ["ca.crt"]);
+    let config_map = &first.config_maps[&key("ca")];
+    assert_eq!(config_map.data.as_ref().unwrap().keys().collect::<Vec<_>>(), ["ca.crt"]);
+    let asked =
+        stub.requests(|seen| seen.target.contains("/secrets?") || seen.target.contains("/configmaps?"));
+    let narrow = |target: &str| {
+        target.contains("type%3Dkubernetes.io%2Ftls")
+            || (target.contains("/namespaces/shop/") && target.contains("fieldSelector=metadata.name%3D"))
+    };
+    assert!(asked.iter().all(|seen| narrow(&seen.target)), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_distribution_is_never_seen_without_what_it_names() {
+    let stub = Stub::default();
+    let (provider, _guard) = start(&stub, &settings());
+    snapshot(&provider, |_| true).await;
+    stub.put("configmaps", config_map("shop", "ca"));
+    stub.put("distributions", naming(json!({"caConfigMapName": "ca"})));
+    let seen = snapshot(&provider, |it| !it.distributions.is_empty()).await;
+    assert_eq!(names(&seen).1, ["ca"]);
+}
+
+#[tokio::test]
+async fn what_comes_changes_and_goes_after_it_was_named_is_seen() {
+    let stub = Stub::default();
+    stub.put("distributions", naming(json!({"caConfigMapName": "ca"})));
+    let (provider, _guard) = start(&stub, &settings());
+    let before = snapshot(&provider, |_| true).await;
+    assert_eq!(names(&before).1, [""; 0]);
+    stub.put("configmaps", config_map("shop", "ca"));
+    snapshot(&provider, |it| it.config_maps.contains_key(&key("ca"))).await;
+    stub.put("configmaps", with(config_map("shop", "ca"), "/data/ca.crt", json!("new")));
+    snapshot(&provider, |it| {
+        let data = it.config_maps.get(&key("ca")).and_then(|it| it.data.as_ref());
+        data.is_some_and(|data| data["ca.crt"] == "new")
+    })
+    .await;
+    stub.delete("configmaps", "shop/ca");
+    snapshot(&provider, |it| it.config_maps.is_empty()).await;
+}
+
+#[tokio::test]
+async fn what_is_named_no_more_is_forgotten_and_may_be_named_again() {
+    let stub = Stub::default();
+    stub.put("secrets", secret("ca"));
+    stub.put("secrets", secret("next"));
+    stub.put("distributions", naming(json!({"caSecretName": "ca"})));
+    let (provider, _guard) = start(&stub, &settings());
+    snapshot(&provider, |it| names(it).0 == ["ca"]).await;
+    stub.put("distributions", naming(json!({"caSecretName": "next"})));
+    snapshot(&provider, |it| names(it).0 == ["next"]).await;
+    stub.put("distributions", naming(json!({"caSecretName": "ca"})));
+    snapshot(&provider, |it| names(it).0 == ["ca"]).await;
+    stub.delete("distributions", "shop/web");
+    snapshot(&provider, |it| names(it).0.is_empty()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_may_not_be_read_holds_up_nobody_else_and_costs_no_other_of_its_kind() {
+    let stub = Stub::default();
+    let (provider, _guard) = start(&stub, &settings());
+    snapshot(&provider, |_| true).await;
+    stub.forbid("configmaps");
+    stub.put("distributions", naming(json!({"caConfigMapName": "ca"})));
+    stub.put("distributions", distribution("blog"));
+    let first = snapshot(&provider, |it| it.distributions.contains_key(&key("blog"))).await;
+    assert!(!first.distributions.contains_key(&key("web")), "only who names it waits for it");
+    let told = snapshot(&provider, |it| it.distributions.contains_key(&key("web"))).await;
+    let remedy = &told.problems.unreadable[&(Kind::ConfigMap, key("ca"))];
+    assert!(remedy.contains(r#"namespace shop for the name "ca""#), "{remedy}");
+    assert!(remedy.contains(r#"resources ["configmaps"], verbs [get, list, watch]"#), "{remedy}");
+    assert!(told.problems.degraded.is_empty(), "{:?}", told.problems.degraded);
+    stub.delete("distributions", "shop/web");
+    snapshot(&provider, |it| it.problems.unreadable.is_empty()).await;
+    // Nobody watches it any more.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(provider.snapshot().is_some_and(|it| it.problems.unreadable.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_snapshot_waits_for_a_name_that_may_not_be_read_and_not_for_ever() {
+    let stub = Stub::default();
+    stub.forbid("secrets/own");
+    stub.put("distributions", naming(json!({"clientCertificateSecretName": "own"})));
+    let (provider, _guard) = start(&stub, &settings());
+    let first = snapshot(&provider, |_| true).await;
+    assert!(first.problems.unreadable.contains_key(&(Kind::Secret, key("own"))));
+}
+
+#[tokio::test]
+async fn a_version_that_names_something_new_is_not_seen_before_what_it_names() {
+    let stub = Stub::default();
+    stub.put("distributions", naming(json!({"caConfigMapName": "old"})));
+    for name in ["old", "new"] {
+        stub.put("configmaps", config_map("shop", name));
+    }
+    let (provider, _guard) = start(&stub, &settings());
+    snapshot(&provider, |_| true).await;
+    let named = |it: &Snapshot| {
+        it.distributions[&key("web")].spec.origins[0].origin_tls.ca_config_map_name.clone().unwrap()
+    };
+    stub.put("distributions", naming(json!({"caConfigMapName": "new"})));
+    let mut changes = provider.changes();
+    loop {
+        let seen = provider.snapshot().expect("there always is one after the first");
+        assert!(seen.config_maps.contains_key(&key(&named(&seen))), "{seen:?}");
+        if named(&seen) == "new" {
+            break;
+        }
+        tokio::time::timeout(super::LIMIT, changes.changed()).await.expect("it comes").unwrap();
+    }
+}
