@@ -78,6 +78,8 @@ pub struct Limits {
     pub passes: usize,
     /// Idle connections that a worker keeps to one endpoint.
     pub idle_per_endpoint: usize,
+    /// How often a worker looks for connections to origins that have idled long enough, and at how busy it was.
+    pub sweep: Duration,
     /// How long accepting rests after an error that a retry meets again (no file descriptors).
     pub accept_pause: Duration,
     /// How long a listener is still read after the last connection of a drain has ended.
@@ -122,6 +124,7 @@ impl Default for Limits {
             origin_sign_of_life: Duration::from_secs(10),
             passes: 10,
             idle_per_endpoint: 256,
+            sweep: Duration::from_secs(1),
             accept_pause: Duration::from_millis(100),
             accept_tail: Duration::from_millis(100),
             mailbox: 64,

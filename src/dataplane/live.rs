@@ -31,8 +31,8 @@ pub(crate) struct LiveTable {
     pub(crate) table: RoutingTable,
     /// By position, those of [`crate::table::Hosts::routes`].
     distributions: Vec<Arc<LiveDistribution>>,
-    /// Every endpoint, whichever origin it serves.
-    pub(crate) endpoints: Arc<HashSet<SocketAddr>>,
+    /// Where connections may lead.
+    pub(crate) reachable: Reachable,
     /// How handshakes are answered.
     pub(crate) tls: Arc<Configs>,
 }
@@ -47,6 +47,15 @@ impl LiveTable {
     pub(crate) fn endpoints_by_origin(&self) -> Vec<OriginEndpoints> {
         self.distributions.iter().flat_map(|live| live.endpoints_by_origin()).collect()
     }
+}
+
+/// Where connections may lead: what idles elsewhere is of no use any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reachable {
+    /// Every endpoint, whichever origin it serves.
+    pub(crate) endpoints: Arc<HashSet<SocketAddr>>,
+    /// Every [`OriginClient::id`] that TLS is spoken with.
+    pub(crate) clients: Arc<HashSet<u64>>,
 }
 
 /// The Distributions that `before` served and `after` does not, because they were removed or disabled.
@@ -109,6 +118,11 @@ impl LiveDistribution {
             }
         }
         told
+    }
+
+    fn clients(&self) -> impl Iterator<Item = u64> {
+        let targets = self.origins.iter().flat_map(|target| target.http.iter().chain(&target.https));
+        targets.filter_map(|origin| origin.tls.as_ref()).map(|client| client.id)
     }
 
     /// Who counts the requests of the route at that position.
@@ -190,9 +204,15 @@ impl Linker {
             distributions.push(live);
         }
         let endpoints = if Arc::ptr_eq(&table.endpoints, &before.table.endpoints) {
-            Arc::clone(&before.endpoints)
+            Arc::clone(&before.reachable.endpoints)
         } else {
             Arc::new(table.endpoints.0.values().flat_map(|of| of.iter()).map(|one| one.address).collect())
+        };
+        // Settings of TLS stand in routes.
+        let clients = if Arc::ptr_eq(&table.hosts, &before.table.hosts) {
+            Arc::clone(&before.reachable.clients)
+        } else {
+            Arc::new(distributions.iter().flat_map(|live| live.clients()).collect())
         };
         self.clients.tidy();
         let tls = if Arc::ptr_eq(&table.certificates, &before.table.certificates) {
@@ -201,7 +221,8 @@ impl Linker {
             Arc::new(self.tls.link(&table.certificates, &before.tls))
         };
         let generation = before.generation + 1;
-        LiveTable { generation, table, distributions, endpoints, tls }
+        let reachable = Reachable { endpoints, clients };
+        LiveTable { generation, table, distributions, reachable, tls }
     }
 
     fn distribution(
@@ -367,7 +388,7 @@ mod tests {
         let address: SocketAddr = ([192, 0, 2, 1], 80).into();
         let nothing = LiveTable::default();
         let first = of_one(&mut linker, &nothing, "a", &[address]);
-        assert!(first.endpoints.contains(&address));
+        assert!(first.reachable.endpoints.contains(&address));
         let open = cell(&first).enter(Load::Tunnel, None);
         let gone = of_one(&mut linker, &first, "a", &[]);
         drop(first);

@@ -32,15 +32,18 @@ pub(crate) struct Letters {
 pub(crate) enum Letter {
     /// These Distributions are served no more: their tunnels are to be closed.
     Gone(BTreeSet<ObjectKey>),
+    /// Endpoints, or what TLS is spoken to them with, went: connections that idle there are of no use.
+    Unreachable,
     /// Somebody wants to know the open tunnels.
     ListTunnels(ListTunnels),
 }
 
-/// Distributions that went and whose worker has not heard of it yet.
+/// What went and the worker has not heard of yet.
 #[derive(Debug, Default)]
 struct Gone {
-    keys: Mutex<BTreeSet<ObjectKey>>,
+    distributions: Mutex<BTreeSet<ObjectKey>>,
     told: Notify,
+    unreachable: Notify,
 }
 
 /// A mailbox in which at most so many questions wait.
@@ -53,8 +56,13 @@ pub(crate) fn open(questions: usize) -> (Mailbox, Letters) {
 impl Mailbox {
     /// Tells that Distributions are served no more.
     pub(crate) fn tell_gone(&self, keys: &BTreeSet<ObjectKey>) {
-        self.gone.keys.lock().unwrap_or_else(PoisonError::into_inner).extend(keys.iter().cloned());
+        self.gone.distributions.lock().unwrap_or_else(PoisonError::into_inner).extend(keys.iter().cloned());
         self.gone.told.notify_one();
+    }
+
+    /// Tells that endpoints, or what TLS is spoken to them with, went.
+    pub(crate) fn tell_unreachable(&self) {
+        self.gone.unreachable.notify_one();
     }
 
     /// The open tunnels of the worker; none where it has ended.
@@ -72,9 +80,10 @@ impl Letters {
     pub(crate) async fn next(&mut self) -> Option<Letter> {
         tokio::select! {
             () = self.gone.told.notified() => {
-                let mut keys = self.gone.keys.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut keys = self.gone.distributions.lock().unwrap_or_else(PoisonError::into_inner);
                 Some(Letter::Gone(std::mem::take(&mut keys)))
             }
+            () = self.gone.unreachable.notified() => Some(Letter::Unreachable),
             question = self.questions.recv() => question.map(Letter::ListTunnels),
         }
     }

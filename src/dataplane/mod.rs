@@ -214,7 +214,11 @@ impl Handle {
         publisher.published = true;
         let live = Arc::new(publisher.linker.link(table, &before));
         let gone = live::gone(&before, &live);
+        let moved = live.reachable != before.reachable;
         self.0.tables.store(live);
+        if moved {
+            self.0.mailboxes.iter().for_each(Mailbox::tell_unreachable);
+        }
         if !gone.is_empty() {
             self.0.mailboxes.iter().for_each(|mailbox| mailbox.tell_gone(&gone));
         }

@@ -36,9 +36,6 @@ use crate::table::reason::Reason;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{Lost, Metrics, Present, WorkerMetrics};
 
-/// How often a worker looks after itself: at connections that idled long enough, and at how busy it was.
-const SWEEP: Duration = Duration::from_secs(1);
-
 /// Numbers connections over all workers of the process.
 static CONNECTION_IDS: AtomicU64 = AtomicU64::new(1);
 
@@ -183,7 +180,7 @@ impl Worker {
 
     /// Looks after pools, mail and the cached table.
     async fn look_after(&self, mut letters: Letters) {
-        let mut tick = interval(SWEEP);
+        let mut tick = interval(self.limits.sweep);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let runtime = tokio::runtime::Handle::current().metrics();
         let mut noted = (Instant::now(), Duration::ZERO);
@@ -191,7 +188,7 @@ impl Worker {
             tokio::select! {
                 // 1. Time to tidy the pool; an idle worker lets go of its old table, too.
                 _ = tick.tick() => {
-                    self.pool.sweep(&self.tables.current().endpoints);
+                    self.pool.sweep(&self.tables.current().reachable);
                     let now = (Instant::now(), runtime.worker_total_busy_duration(0));
                     self.own_metrics.busy(now.1.saturating_sub(noted.1), now.0 - noted.0);
                     noted = now;
@@ -200,6 +197,7 @@ impl Worker {
                 // 2. Mail; after the last writer is gone there is none.
                 Some(letter) = letters.next() => match letter {
                     Letter::Gone(keys) => keys.iter().for_each(|key| self.registry.remove(key)),
+                    Letter::Unreachable => self.pool.sweep(&self.tables.current().reachable),
                     // Whoever asked may have given up.
                     Letter::ListTunnels(answer) => drop(answer.send(self.registry.list())),
                 },

@@ -4,7 +4,7 @@
 //! [`Key`] than the one that it was opened for.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::connect::Destination;
 use super::http1::OriginConnection;
 use super::http2::Lanes;
+use crate::dataplane::live::Reachable;
 use crate::table::origin::HttpVersion;
 
 /// What a connection is good for: exchanges with the same endpoint, over the same HTTP and with the same TLS.
@@ -35,6 +36,11 @@ impl Key {
             tls: tls.as_ref().map(|client| client.id),
             sharing: (*version == HttpVersion::Http2).then_some(*origin),
         }
+    }
+
+    fn is_in(&self, reachable: &Reachable) -> bool {
+        reachable.endpoints.contains(&self.endpoint)
+            && self.tls.is_none_or(|client| reachable.clients.contains(&client))
     }
 }
 
@@ -83,13 +89,12 @@ impl Pool {
         }
     }
 
-    /// Closes what has idled long enough, what the other side has closed, and what leads to endpoints that are
-    /// not in the table any more.
-    pub(crate) fn sweep(&self, endpoints: &HashSet<SocketAddr>) {
+    /// Closes what has idled long enough, what the other side has closed, and what is not reachable any more.
+    pub(crate) fn sweep(&self, reachable: &Reachable) {
         let now = Instant::now();
-        self.http2.sweep(|key| endpoints.contains(&key.endpoint));
+        self.http2.sweep(|key| key.is_in(reachable));
         self.idle.borrow_mut().retain(|key, stack| {
-            let stays = endpoints.contains(&key.endpoint);
+            let stays = key.is_in(reachable);
             stack.retain(|idle| stays && idle.until > now && !idle.connection.is_closed());
             !stack.is_empty()
         });

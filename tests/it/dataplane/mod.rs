@@ -20,6 +20,7 @@ mod origin_authorities;
 mod origin_tls;
 mod overload;
 mod policies;
+mod pools;
 mod proxy_protocol;
 mod retries;
 pub(crate) mod rig;
