@@ -11,7 +11,8 @@ use crate::machine::Cores;
 use crate::options::Options;
 use crate::origin::{HUGE, Origin};
 use crate::proxy::{Program, Proxy};
-use crate::rows::{Load, Measure, Row, Transport};
+use crate::rows::{Cost, Load, Measure, Row, Transport};
+use crate::viewers::flood::{self, Flood};
 use crate::viewers::passing::{self, Errand, Passing};
 use crate::viewers::{h2load, idle, request};
 
@@ -25,6 +26,13 @@ const IDLE: usize = 1000;
 const SETTLE: Duration = Duration::from_secs(3);
 /// How long closed connections may take to give their memory back.
 const KEPT: Duration = Duration::from_secs(60);
+
+/// How many connections flood at once.
+const FLOODING: usize = 10;
+/// How often the memory is looked at meanwhile.
+const GLANCE: Duration = Duration::from_millis(20);
+/// How long another viewer rests between two requests, so that it is not a load itself.
+const REST: Duration = Duration::from_millis(2);
 
 /// Everything that a measurement needs.
 #[derive(Debug)]
@@ -50,7 +58,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    fn memory(value: f64) -> Self {
+    fn plain(value: f64) -> Self {
         Self { value, rate: None, busy: None }
     }
 }
@@ -88,6 +96,8 @@ impl Bench<'_> {
             Measure::Idle(transport) => self.idle(proxy, transport).await,
             Measure::Kept(connections) => self.kept(proxy, connections).await,
             Measure::SlowReaders(viewers) => slow_readers(proxy, viewers).await,
+            Measure::Flood(flood, Cost::Memory) => self.memory_of_flood(proxy, flood).await,
+            Measure::Flood(flood, Cost::Wait) => self.wait_beside_flood(proxy, flood).await,
         }
     }
 
@@ -116,14 +126,34 @@ impl Bench<'_> {
         let _open = idle::open(proxy, transport, &self.certificate, IDLE).await?;
         sleep(SETTLE).await;
         let more = proxy.memory_kib()?.saturating_sub(before);
-        Ok(Sample::memory(more as f64 / IDLE as f64))
+        Ok(Sample::plain(more as f64 / IDLE as f64))
+    }
+
+    async fn memory_of_flood(&self, proxy: &Proxy, flood: Flood) -> anyhow::Result<Sample> {
+        let before = proxy.memory_kib()?;
+        let _flooding = flood::start(proxy.https, &self.certificate, flood, FLOODING)?;
+        let (began, mut peak) = (Instant::now(), before);
+        while began.elapsed() < self.options.window() {
+            sleep(GLANCE).await;
+            peak = peak.max(proxy.memory_kib()?);
+        }
+        Ok(Sample::plain((peak - before) as f64 / 1024.0 / FLOODING as f64))
+    }
+
+    async fn wait_beside_flood(&self, proxy: &Proxy, flood: Flood) -> anyhow::Result<Sample> {
+        let window = self.options.window();
+        let calm = longest_waits(proxy, window).await?;
+        let _flooding = flood::start(proxy.https, &self.certificate, flood, FLOODING)?;
+        sleep(WARM_UP).await;
+        let beside = longest_waits(proxy, window).await?;
+        Ok(Sample::plain(beside.saturating_sub(calm).as_secs_f64() * 1e3))
     }
 
     async fn kept(&self, proxy: &Proxy, connections: usize) -> anyhow::Result<Sample> {
         let before = proxy.memory_kib()?;
         drop(idle::open(proxy, Transport::Http1, &self.certificate, connections).await?);
         sleep(KEPT).await;
-        Ok(Sample::memory(proxy.memory_kib()?.saturating_sub(before) as f64 / 1024.0))
+        Ok(Sample::plain(proxy.memory_kib()?.saturating_sub(before) as f64 / 1024.0))
     }
 }
 
@@ -133,7 +163,21 @@ async fn slow_readers(proxy: &Proxy, viewers: usize) -> anyhow::Result<Sample> {
         open.push(request::unread(proxy.http, HUGE).await?);
     }
     sleep(SETTLE).await;
-    Ok(Sample::memory(proxy.memory_kib()? as f64 / 1024.0))
+    Ok(Sample::plain(proxy.memory_kib()? as f64 / 1024.0))
+}
+
+/// How long a viewer on a kept connection waits for its answers, at the 99th percentile.
+async fn longest_waits(proxy: &Proxy, window: Duration) -> anyhow::Result<Duration> {
+    let mut stream = request::on_new_connection(proxy.http).await?;
+    let (began, mut waits) = (Instant::now(), Vec::new());
+    while began.elapsed() < window {
+        let asked = Instant::now();
+        request::on(&mut stream).await?;
+        waits.push(asked.elapsed());
+        sleep(REST).await;
+    }
+    waits.sort_unstable();
+    Ok(waits[waits.len() * 99 / 100])
 }
 
 /// CPU time of the proxy for each of what `count` counts, while `window` passes.

@@ -1,6 +1,7 @@
 //! What is measured, in the order of the table.
 
 use crate::origin::{LARGE, SMALL};
+use crate::viewers::flood::Flood;
 
 /// One line of the table.
 #[derive(Debug)]
@@ -34,6 +35,17 @@ pub(crate) enum Measure {
     Kept(usize),
     /// Memory of the proxy while so many viewers do not read an answer of 8 MiB.
     SlowReaders(usize),
+    /// What viewers that flood cost.
+    Flood(Flood, Cost),
+}
+
+/// What a flood costs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cost {
+    /// Memory of the proxy at its peak, for each connection that floods.
+    Memory,
+    /// How much longer another viewer waits, at the 99th percentile.
+    Wait,
 }
 
 /// What keeps a proxy busy, with the unit that is counted.
@@ -83,6 +95,20 @@ pub(crate) const ROWS: &[Row] = &[
     idle("idle-http1-tls", "the same over TLS", Transport::Http1Tls),
     idle("idle-http2-tls", "idle HTTP/2 connection over TLS", Transport::Http2Tls),
     long("kept", "kept of 10,000 closed connections", Measure::Kept(10_000)),
+    flood("flood-memory-resets", "a flood of resets, memory a connection", Flood::Resets, Cost::Memory),
+    flood("flood-memory-made", "of resets that we are made to send", Flood::MadeResets, Cost::Memory),
+    flood("flood-memory-continuation", "of CONTINUATION", Flood::Continuation, Cost::Memory),
+    flood("flood-memory-pings", "of PING", Flood::Pings, Cost::Memory),
+    flood("flood-memory-settings", "of SETTINGS", Flood::Settings, Cost::Memory),
+    flood("flood-memory-empty", "of empty DATA", Flood::EmptyData, Cost::Memory),
+    flood("flood-memory-window", "of answers without a window", Flood::ZeroWindow, Cost::Memory),
+    flood("flood-wait-resets", "a flood of resets, p99 of another viewer", Flood::Resets, Cost::Wait),
+    flood("flood-wait-made", "of resets that we are made to send", Flood::MadeResets, Cost::Wait),
+    flood("flood-wait-continuation", "of CONTINUATION", Flood::Continuation, Cost::Wait),
+    flood("flood-wait-pings", "of PING", Flood::Pings, Cost::Wait),
+    flood("flood-wait-settings", "of SETTINGS", Flood::Settings, Cost::Wait),
+    flood("flood-wait-empty", "of empty DATA", Flood::EmptyData, Cost::Wait),
+    flood("flood-wait-window", "of answers without a window", Flood::ZeroWindow, Cost::Wait),
     long("slow-readers", "2,000 viewers that read nothing of 8 MiB", Measure::SlowReaders(2_000)),
 ];
 
@@ -98,6 +124,10 @@ const fn long(name: &'static str, title: &'static str, measure: Measure) -> Row 
     Row { length: Length::Long, ..row(name, title, measure) }
 }
 
+const fn flood(name: &'static str, title: &'static str, flood: Flood, cost: Cost) -> Row {
+    long(name, title, Measure::Flood(flood, cost))
+}
+
 const fn row(name: &'static str, title: &'static str, measure: Measure) -> Row {
     Row { name, title, measure, access_log: AccessLog::Off, length: Length::Short }
 }
@@ -108,7 +138,8 @@ impl Measure {
         match self {
             Self::Cpu(_) => "CPU µs",
             Self::Idle(_) => "KiB",
-            Self::Kept(_) | Self::SlowReaders(_) => "MiB",
+            Self::Kept(_) | Self::SlowReaders(_) | Self::Flood(_, Cost::Memory) => "MiB",
+            Self::Flood(_, Cost::Wait) => "ms",
         }
     }
 }
