@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
 use super::judgements::{Judged, Judgements};
-use super::{Page, page, text};
+use super::{Page, known, page, text};
 use crate::api::DistributionState;
 use crate::object::ObjectKey;
 use crate::snapshot::FileProblem;
@@ -89,7 +89,7 @@ fn json(value: &impl Serialize) -> Page {
     match serde_json::to_vec_pretty(value) {
         Ok(mut body) => {
             body.push(b'\n');
-            page(StatusCode::OK, "application/json", body)
+            page(StatusCode::OK, "application/json", known(body))
         }
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }

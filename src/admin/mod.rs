@@ -1,9 +1,10 @@
 //! The admin pages: health, metrics, and what an operator wants to see of the live configuration.
 //!
-//! Read-only and plain: it learns what is served through channels and never touches the data plane. Pages under
-//! `/debug/` show every tenant's routes, so they answer only the networks that may see them.
+//! Read-only and plain: it learns what is served through channels, and which tunnels are open from the data plane's
+//! handle. Pages under `/debug/` show every tenant's routes, so they answer only the networks that may see them.
 //! Start with [`answer`].
 
+mod connections;
 mod debug;
 mod health;
 mod judgements;
@@ -16,8 +17,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,6 +32,7 @@ use tokio_util::task::TaskTracker;
 
 pub use judgements::{Found, Judgements, Voice, follow};
 
+use crate::dataplane;
 use crate::drain::Drain;
 use crate::telemetry::metrics::Metrics;
 
@@ -43,7 +46,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 const CONNECTION_LIMIT: Duration = Duration::from_secs(600);
 
 /// What there is, for whoever asks for something else.
-const PAGES: &str = "/livez  /readyz  /metrics  /debug/table  /debug/status\n";
+const PAGES: &str = "/livez  /readyz  /metrics  /debug/table  /debug/status  /debug/connections\n";
 
 /// What the pages are made of.
 #[derive(Clone, Debug)]
@@ -52,6 +55,8 @@ pub struct Sources {
     pub metrics: Metrics,
     /// What is in force; none before the first table is complete.
     pub judgements: watch::Receiver<Option<Judgements>>,
+    /// Who knows the open tunnels.
+    pub plane: dataplane::Handle,
     /// How far the end has come.
     pub drain: Drain,
     /// Who may see the debug pages.
@@ -59,7 +64,10 @@ pub struct Sources {
 }
 
 /// An answer.
-type Page = Response<Full<Bytes>>;
+type Page = Response<Body>;
+
+/// What it says: known, or found out while it is sent.
+type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Serves the pages on `listener` until `stop`; connections that are open then may finish their answer.
 pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationToken) {
@@ -98,7 +106,7 @@ async fn serve_connection(
     stop: CancellationToken,
 ) {
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let page = answer(&sources, peer.ip(), request.method(), request.uri().path());
+        let page = answer(&sources, peer.ip(), request.method(), request.uri());
         async move { Ok::<_, Infallible>(page) }
     });
     let connection = http1::Builder::new()
@@ -114,12 +122,13 @@ async fn serve_connection(
 }
 
 /// The answer to one request.
-fn answer(sources: &Sources, peer: IpAddr, method: &Method, path: &str) -> Page {
+fn answer(sources: &Sources, peer: IpAddr, method: &Method, uri: &Uri) -> Page {
     if !matches!(*method, Method::GET | Method::HEAD) {
         let mut page = text(StatusCode::METHOD_NOT_ALLOWED, "these pages are only read: GET or HEAD\n");
         page.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return page;
     }
+    let path = uri.path();
     if path.starts_with("/debug/") && !may_debug(&sources.debug_from, peer) {
         return text(
             StatusCode::FORBIDDEN,
@@ -132,6 +141,7 @@ fn answer(sources: &Sources, peer: IpAddr, method: &Method, path: &str) -> Page 
         "/metrics" => metrics::page_of(&sources.metrics),
         "/debug/table" => debug::table(&sources.judgements.borrow()),
         "/debug/status" => debug::status(&sources.judgements.borrow()),
+        "/debug/connections" => connections::list(&sources.plane, uri.query()),
         _ => text(StatusCode::NOT_FOUND, PAGES),
     }
 }
@@ -143,11 +153,15 @@ fn may_debug(networks: &[IpNet], peer: IpAddr) -> bool {
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Page {
-    page(status, "text/plain; charset=utf-8", body)
+    page(status, "text/plain; charset=utf-8", known(body))
 }
 
-fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Page {
-    let mut page = Response::new(Full::new(body.into()));
+fn known(body: impl Into<Bytes>) -> Body {
+    Full::new(body.into()).boxed_unsync()
+}
+
+fn page(status: StatusCode, content_type: &'static str, body: Body) -> Page {
+    let mut page = Response::new(body);
     *page.status_mut() = status;
     page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     page

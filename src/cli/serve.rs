@@ -200,6 +200,7 @@ async fn start_control(
     let sources = Sources {
         metrics: metrics.clone(),
         judgements: judgements.clone(),
+        plane: plane.clone(),
         drain: drain.clone(),
         debug_from: settings.process.debug_from.clone(),
     };

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, SET_COOKIE, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE,
+    UPGRADE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 
@@ -26,7 +29,7 @@ use super::viewer::body::ViewerBody;
 use super::viewer::gate::{self, Passed};
 use super::viewer::headers::{self, Trailers};
 use super::viewer::health;
-use super::websocket::handshake;
+use super::websocket::handshake::{self, agreed};
 use super::websocket::registry::{Admission, Labels};
 use super::websocket::side::Upgraded;
 use super::websocket::tunnel::Terms;
@@ -315,6 +318,11 @@ impl Exchange {
             origin: live.origin.key.id.clone(),
             endpoint: loaded.endpoint(),
             viewer: self.account.record.sender.address,
+            // Handshakes come over HTTP/1.1 only, so far.
+            protocol: "h1",
+            connection: self.viewer.id,
+            subprotocol: agreed(&head.headers, &SEC_WEBSOCKET_PROTOCOL),
+            extensions: agreed(&head.headers, &SEC_WEBSOCKET_EXTENSIONS),
         };
         let metrics = live.metrics.web_socket_opened();
         let witness = Box::new(TunnelWitness::new(self.account.record.clone(), metrics, loaded));
@@ -555,7 +563,7 @@ mod tests {
             assert!(read[..count].starts_with(b"HTTP/1.1 200 "), "{place}");
         }
         drop(neighbour);
-        assert!(plane.handle.tunnels().await.is_empty());
+        assert_eq!(plane.handle.tunnels(None).next().await, None);
         let (page, log) = plane.end().await;
         for line in [
             "tidegate_panics_total{lost=\"exchange\"} 4\n",

@@ -86,6 +86,8 @@ pub struct Limits {
     pub accept_tail: Duration,
     /// Questions that wait for one worker.
     pub mailbox: usize,
+    /// Tunnels that a worker looks at for one answer to the live view, so that nobody else waits for long.
+    pub listed_at_once: usize,
     /// Those of tunnels.
     pub tunnels: Waits,
 }
@@ -128,6 +130,7 @@ impl Default for Limits {
             accept_pause: Duration::from_millis(100),
             accept_tail: Duration::from_millis(100),
             mailbox: 64,
+            listed_at_once: 256,
             tunnels: Waits::default(),
         }
     }

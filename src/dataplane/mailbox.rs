@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::websocket::registry::Listed;
+use super::websocket::registry::{Ask, Portion};
 use crate::object::ObjectKey;
 
-/// A question to a worker: which tunnels it has open.
-pub(crate) type ListTunnels = oneshot::Sender<Vec<Listed>>;
+/// A question to a worker: which tunnels it has open, and whom to tell.
+pub(crate) type ListTunnels = (Ask, oneshot::Sender<Portion>);
 
 /// The side of whoever tells.
 #[derive(Clone, Debug)]
@@ -65,12 +65,12 @@ impl Mailbox {
         self.gone.unreachable.notify_one();
     }
 
-    /// The open tunnels of the worker; none where it has ended.
-    pub(crate) async fn tunnels(&self) -> Vec<Listed> {
-        let (answer, listed) = oneshot::channel();
-        match self.questions.send(answer).await {
-            Ok(()) => listed.await.unwrap_or_default(),
-            Err(_ended) => Vec::new(),
+    /// Open tunnels of the worker; none where it has ended.
+    pub(crate) async fn tunnels(&self, ask: Ask) -> Portion {
+        let (answer, portion) = oneshot::channel();
+        match self.questions.send((ask, answer)).await {
+            Ok(()) => portion.await.unwrap_or_default(),
+            Err(_ended) => Portion::default(),
         }
     }
 }

@@ -18,6 +18,7 @@ mod guarded_io;
 pub(crate) mod inside;
 mod limits;
 mod listener;
+mod listing;
 mod live;
 mod mailbox;
 mod origin;
@@ -41,6 +42,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
 
 use crate::drain::Drain;
+use crate::object::ObjectKey;
 use crate::overload::Overload;
 use crate::table::RoutingTable;
 use crate::telemetry::access_log::AccessLog;
@@ -50,11 +52,11 @@ pub use entrance::Entrance;
 pub use limits::Limits;
 pub use listener::ListenError;
 use listener::{Kind, Listener};
+pub use listing::Tunnels;
 use live::{Linker, LiveTable};
 use mailbox::Mailbox;
 use places::Places;
 pub use viewer::address::TrustedProxies;
-use websocket::Listed;
 use worker::Seed;
 
 /// What the data plane is started with.
@@ -103,6 +105,8 @@ struct Inner {
     tables: Arc<ArcSwap<LiveTable>>,
     publisher: Mutex<Publisher>,
     mailboxes: Vec<Mailbox>,
+    /// How many tunnels a worker looks at for one answer.
+    listed_at_once: usize,
     workers: tokio::sync::Mutex<Vec<oneshot::Receiver<io::Result<usize>>>>,
     http: Vec<SocketAddr>,
     https: Vec<SocketAddr>,
@@ -182,6 +186,7 @@ fn prepare(
         tables,
         publisher: Mutex::new(Publisher { linker, published: false, retired: Vec::new() }),
         mailboxes,
+        listed_at_once: config.limits.listed_at_once,
         workers: tokio::sync::Mutex::default(),
         http,
         https,
@@ -237,13 +242,9 @@ impl Handle {
         &self.0.https
     }
 
-    /// The open tunnels of all workers, those of one worker oldest first.
-    pub async fn tunnels(&self) -> Vec<Listed> {
-        let mut tunnels = Vec::new();
-        for mailbox in &self.0.mailboxes {
-            tunnels.extend(mailbox.tunnels().await);
-        }
-        tunnels
+    /// The open tunnels of all workers, or those of one Distribution, to be asked for part by part.
+    pub fn tunnels(&self, distribution: Option<ObjectKey>) -> Tunnels {
+        Tunnels::new(self.clone(), distribution)
     }
 
     /// Waits until the drain is over and every worker has ended; says how many exchanges and tunnels were cut

@@ -199,7 +199,7 @@ impl Worker {
                     Letter::Gone(keys) => keys.iter().for_each(|key| self.registry.remove(key)),
                     Letter::Unreachable => self.pool.sweep(&self.tables.current().reachable),
                     // Whoever asked may have given up.
-                    Letter::ListTunnels(answer) => drop(answer.send(self.registry.list())),
+                    Letter::ListTunnels((ask, answer)) => drop(answer.send(self.registry.list(&ask))),
                 },
             }
         }

@@ -91,6 +91,15 @@ pub(crate) enum Answer {
     Ordinary,
 }
 
+/// What the origin agreed to in a field of its 101, for people to read: without what is not printable, and not all
+/// of what is absurdly long, since it is kept as long as the tunnel.
+pub(crate) fn agreed(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
+    const SHOWN: usize = 128;
+    let values: Vec<_> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    let shown: String = values.join(", ").chars().take(SHOWN).collect();
+    (!shown.is_empty()).then(|| shown.into())
+}
+
 /// The `Sec-WebSocket-Accept` of a key as sent (RFC 6455 section 4.2.2, step 5.4).
 fn accept_for(key: &[u8]) -> String {
     let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
@@ -236,6 +245,16 @@ mod tests {
         for lines in wrong {
             assert_eq!(answer(lines), Err(Reason::OriginWebsocketHandshake), "{lines:?}");
         }
+    }
+
+    #[test]
+    fn what_was_agreed_is_kept_short() {
+        let name = HeaderName::from_static("sec-websocket-extensions");
+        let long = "x".repeat(1000);
+        let lines = [("sec-websocket-extensions", "a; b=1"), ("sec-websocket-extensions", "\u{e9}")];
+        assert_eq!(agreed(&head(&lines), &name).as_deref(), Some("a; b=1"));
+        assert_eq!(agreed(&head(&[("sec-websocket-extensions", &long)]), &name).unwrap().len(), 128);
+        assert_eq!(agreed(&HeaderMap::new(), &name), None);
     }
 
     #[test]

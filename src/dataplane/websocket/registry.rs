@@ -8,6 +8,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -22,6 +23,9 @@ use crate::table::reason::Reason;
 use crate::telemetry::Address;
 use crate::telemetry::metrics::Direction;
 
+/// Numbers handshakes over all workers of the process.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
 /// The tunnels of one worker; cheap to clone, and at home on its thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Registry(Rc<Shared>);
@@ -31,7 +35,6 @@ struct Shared {
     waits: Waits,
     buffers: Buffers,
     doors: Cell<Doors>,
-    next: Cell<u64>,
     /// By number, so the oldest comes first.
     tunnels: RefCell<BTreeMap<u64, Rc<Entry>>>,
     /// Somebody gave its place up.
@@ -56,6 +59,14 @@ pub struct Labels {
     pub endpoint: SocketAddr,
     /// The viewer's address.
     pub viewer: Address,
+    /// The HTTP that it was opened over, `h1` or `h2`.
+    pub protocol: &'static str,
+    /// The viewer's connection, as the access log numbers it.
+    pub connection: u64,
+    /// What the origin agreed to in `Sec-WebSocket-Protocol`.
+    pub subprotocol: Option<Box<str>>,
+    /// The same in `Sec-WebSocket-Extensions`.
+    pub extensions: Option<Box<str>>,
 }
 
 /// Who wants to know what happens to one tunnel: its metrics and its log lines.
@@ -70,7 +81,7 @@ pub(crate) trait Witness {
 /// An open tunnel, as the live view shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its number, unique on its worker.
+    /// Its number, unique within the process.
     pub number: u64,
     /// Whose it is.
     pub distribution: ObjectKey,
@@ -84,6 +95,26 @@ pub struct Listed {
     pub to_origin: Tally,
     /// What came from the origin.
     pub to_viewer: Tally,
+}
+
+/// Which of a worker's tunnels the live view asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    /// Those of this Distribution; none asks for all.
+    pub(crate) distribution: Option<ObjectKey>,
+    /// From this number on.
+    pub(crate) from: u64,
+    /// How many are looked at, whether they are asked for or not.
+    pub(crate) at_most: usize,
+}
+
+/// A part of a worker's tunnels.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Portion {
+    /// Oldest first.
+    pub(crate) tunnels: Vec<Listed>,
+    /// The number from which on there are more; none after the last.
+    pub(crate) next: Option<u64>,
 }
 
 /// What has come in one direction.
@@ -140,7 +171,6 @@ impl Registry {
             waits,
             buffers: Buffers::default(),
             doors: Cell::new(Doors::Open),
-            next: Cell::new(0),
             tunnels: RefCell::default(),
             left: Notify::new(),
         }))
@@ -155,8 +185,7 @@ impl Registry {
         if self.0.doors.get() == Doors::Closed {
             return Err(Reason::Draining);
         }
-        let number = self.0.next.get();
-        self.0.next.set(number + 1);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let entry = Rc::new(Entry {
             number,
             distribution: distribution.clone(),
@@ -203,9 +232,16 @@ impl Registry {
         self.0.tunnels.borrow().values().filter(|entry| entry.opened.get().is_some()).count()
     }
 
-    /// The open tunnels, oldest first.
-    pub(crate) fn list(&self) -> Vec<Listed> {
-        self.0.tunnels.borrow().values().filter_map(|entry| entry.listed()).collect()
+    /// Those open tunnels that are asked for.
+    pub(crate) fn list(&self, ask: &Ask) -> Portion {
+        let entries = self.0.tunnels.borrow();
+        let mut entries = entries.range(ask.from..);
+        let looked_at = entries.by_ref().take(ask.at_most).map(|(_, entry)| entry);
+        let asked_for = |entry: &&Rc<Entry>| {
+            ask.distribution.as_ref().is_none_or(|distribution| entry.distribution == *distribution)
+        };
+        let tunnels = looked_at.filter(asked_for).filter_map(|entry| entry.listed()).collect();
+        Portion { tunnels, next: entries.next().map(|(number, _)| *number) }
     }
 
     /// How many handshakes are in flight and tunnels open.
@@ -350,5 +386,55 @@ impl Entry {
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Opened").field("labels", &self.labels).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who is told nothing.
+    struct Nobody;
+
+    impl Witness for Nobody {
+        fn passed(&self, _: Direction, _: u64, _: u64) {}
+
+        fn closed(&self, _: &Closed) {}
+    }
+
+    fn labels() -> Labels {
+        let address: SocketAddr = ([192, 0, 2, 1], 80).into();
+        Labels {
+            behavior: "*".to_owned(),
+            origin: "web".to_owned(),
+            endpoint: address,
+            viewer: address.into(),
+            protocol: "h1",
+            connection: 1,
+            subprotocol: None,
+            extensions: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn tunnels_are_told_in_parts_that_look_at_no_more_than_was_asked() {
+        let registry = Registry::new(Waits::default());
+        let (web, blog) = (ObjectKey::new("shop", "web"), ObjectKey::new("shop", "blog"));
+        let admitted = [&web, &blog, &blog, &web, &blog, &blog].map(|key| registry.admit(key).unwrap());
+        admitted[..5].iter().for_each(|admission| admission.open(labels(), Box::new(Nobody)));
+        let mut ask = Ask { distribution: Some(blog.clone()), from: 0, at_most: 2 };
+        let mut parts = Vec::new();
+        loop {
+            let part = registry.list(&ask);
+            assert!(part.tunnels.iter().all(|told| told.distribution == blog && told.number >= ask.from));
+            parts.push(part.tunnels.len());
+            match part.next {
+                Some(next) => ask.from = next,
+                None => break,
+            }
+        }
+        assert_eq!(parts, [1, 1, 1], "of two each, and the last one is a handshake");
+        let all = registry.list(&Ask { distribution: None, from: 0, at_most: usize::MAX });
+        assert_eq!((all.tunnels.len(), all.next), (5, None));
     }
 }

@@ -108,7 +108,7 @@ async fn what_is_no_frame_is_told_with_1002() {
 async fn closing_is_the_endpoints_own_business_otherwise() {
     let origin = EchoSocket::start().await;
     let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
-    let mut socket = open_on(plane.connect().await.stream).await;
+    let mut socket = open_on("web.example", plane.connect().await.stream).await;
     soon(socket.close(None)).await.unwrap();
     assert!(matches!(soon(socket.next()).await, Some(Ok(Message::Close(None)))));
     assert!(soon(socket.next()).await.is_none());

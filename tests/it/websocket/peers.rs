@@ -46,14 +46,19 @@ pub(crate) async fn raw_tunnel(plane: &Plane, origin: &RawOrigin) -> (Viewer, Vi
 /// A WebSocket as a library has it.
 pub(crate) type Socket<S = TcpStream> = WebSocketStream<S>;
 
-/// Opens a WebSocket to the site `web`.
-pub(crate) async fn open(plane: &Plane) -> Socket {
-    open_on(plane.connect().await.stream).await
+/// Opens a WebSocket to a host.
+pub(crate) async fn open_to(host: &str, plane: &Plane) -> Socket {
+    open_on(host, plane.connect().await.stream).await
 }
 
-/// Opens a WebSocket to the site `web` on a connection.
-pub(crate) async fn open_on<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Socket<S> {
-    soon(client_async("ws://web.example/chat", stream)).await.unwrap().0
+/// Opens a WebSocket to the site `web`.
+pub(crate) async fn open(plane: &Plane) -> Socket {
+    open_to("web.example", plane).await
+}
+
+/// Opens a WebSocket to a host on a connection.
+pub(crate) async fn open_on<S: AsyncRead + AsyncWrite + Unpin>(host: &str, stream: S) -> Socket<S> {
+    soon(client_async(format!("ws://{host}/chat"), stream)).await.unwrap().0
 }
 
 /// Sends a message and waits for the same one.

@@ -24,7 +24,7 @@ async fn what_is_glued_to_the_handshake_is_not_lost() {
     assert_eq!(viewer.bytes(4).await, b"\x81\x02ho");
     assert_eq!(far.bytes(8).await, b"\x81\x82\0\0\0\0hi");
 
-    let [listed] = &soon(plane.handle.tunnels()).await[..] else { panic!("one tunnel is open") };
+    let listed = soon(plane.handle.tunnels(None).next()).await.expect("one tunnel is open");
     assert_eq!(listed.labels.endpoint, origin.address);
     assert_eq!((listed.to_origin.bytes, listed.to_viewer.bytes), (8, 4));
 }
@@ -37,7 +37,7 @@ async fn a_websocket_over_tls_is_one_too() {
     let certificates = tls::certificates(&[("web", tls::usable(&made))], None);
     plane.handle.publish(table(vec![Site::new("web", &[origin.address])], certificates));
     let viewer = tls::handshake(&plane, &tls::client(&[&made], &[]), "web.example").await.unwrap();
-    let mut socket = open_on(viewer.stream).await;
+    let mut socket = open_on("web.example", viewer.stream).await;
     echo(&mut socket, "hello").await;
     echo(&mut socket, &"long".repeat(100_000)).await;
     plane.publish(vec![]);
