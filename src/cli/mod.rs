@@ -2,18 +2,23 @@
 //!
 //! What is typed wrongly ends with 2 and says what to write instead, what fails later with 1 and one sentence.
 
+mod columns;
+mod connections;
 mod crd;
 mod demo;
 mod descriptors;
 mod ending;
+mod replica;
 mod serve;
 mod signals;
 mod source;
 mod tasks;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::settings::Settings;
@@ -45,6 +50,7 @@ enum Command {
     /// 3 when the drain's deadline cut connections.
     Serve(Box<Settings>),
     Demo(demo::Demo),
+    Connections(connections::Connections),
     /// Print the CustomResourceDefinition of Distributions
     Crd,
 }
@@ -79,7 +85,17 @@ fn execute(command: Command) -> anyhow::Result<End> {
     match command {
         Command::Serve(settings) => serve::run(&settings),
         Command::Demo(demo) => demo::run(&demo),
+        Command::Connections(asked) => connections::run(&asked),
         Command::Crd => crd::run(),
+    }
+}
+
+/// Prints what a command found out.
+fn print(text: &str) -> anyhow::Result<End> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever reads, as `head` does, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(End::Well),
+        written => written.map(|()| End::Well).context("stdout does not take the output"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use super::serving::{LIMIT, Serving, wait_for};
 
 /// A folder with one Distribution, `example.com`, whose only endpoint is `origin`.
-fn folder(origin: SocketAddr) -> tempfile::TempDir {
+pub(super) fn folder(origin: SocketAddr) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let manifest = format!(
         "\
