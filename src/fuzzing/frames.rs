@@ -1,6 +1,6 @@
 //! The follower of WebSocket frames: however its bytes are cut, it sees what a parser of whole frames sees.
 
-use crate::dataplane::inside::frames::{Follower, Seen, Violation};
+use crate::dataplane::inside::frames::{Follower, Seen, Step};
 use crate::telemetry::metrics::Direction;
 
 /// The first byte says which direction, the second how the rest is cut into slices.
@@ -28,26 +28,29 @@ struct Told {
 fn follow<'s>(direction: Direction, slices: impl IntoIterator<Item = &'s [u8]>) -> Told {
     let mut follower = Follower::new(direction);
     let (mut passed, mut boundary) = (0, 0);
+    let mut held = Vec::new();
     for slice in slices {
-        match follower.follow(slice) {
-            Ok(None) => {}
-            Ok(Some(end)) => {
-                assert!(end > 0 && end <= slice.len(), "a boundary outside its slice");
-                boundary = passed + end;
-            }
-            Err(Violation { sound }) => {
-                assert!(
-                    follower.is_lost() && follower.follow(b"\x81\x00").is_err(),
-                    "a violation is the end"
-                );
-                if let Some(sound) = sound {
-                    assert!(sound < slice.len(), "the frame that is wrong begins in the slice");
-                    boundary = passed + sound;
+        held.extend_from_slice(slice);
+        let mut rest = held.as_slice();
+        while !rest.is_empty() {
+            let length = match follower.step(rest) {
+                Ok(Step::Within(length)) => length,
+                Ok(Step::ToEnd(length)) => {
+                    boundary = passed + length;
+                    length
                 }
-                return Told { seen: follower.seen(), boundary, lost: true };
-            }
+                Ok(Step::Unfinished) => break,
+                Err(_) => {
+                    assert_eq!(passed, boundary, "what is wrong begins a frame");
+                    assert!(follower.is_lost() && follower.step(b"\x81\x00").is_err(), "it is the end");
+                    return Told { seen: follower.seen(), boundary, lost: true };
+                }
+            };
+            passed += length;
+            rest = rest.get(length..).expect("no more is passed than there is");
         }
-        passed += slice.len();
+        assert!(rest.len() < 131, "{} bytes are held back", rest.len());
+        held = rest.to_vec();
     }
     Told { seen: follower.seen(), boundary, lost: false }
 }

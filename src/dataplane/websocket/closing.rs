@@ -75,9 +75,9 @@ pub(crate) struct Closed {
     pub(crate) code: u16,
     /// From the 101 to the end.
     pub(crate) duration: Duration,
-    /// What came from the viewer.
+    /// What was passed on to the origin.
     pub(crate) to_origin: Tally,
-    /// What came from the origin.
+    /// What was passed on to the viewer.
     pub(crate) to_viewer: Tally,
 }
 

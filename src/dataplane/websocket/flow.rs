@@ -13,8 +13,9 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffers::Buffers;
-use super::frames::Follower;
-use super::registry::{Entry, Tally};
+use super::chunk::{Chunk, Sifted};
+use super::frames::{Follower, Wrong};
+use super::registry::Entry;
 use crate::telemetry::metrics::Direction;
 
 /// One direction.
@@ -26,21 +27,13 @@ pub(super) struct Flow {
     /// What the source sent before the tunnel began, to be read before the stream.
     early: Bytes,
     chunk: Option<Chunk>,
+    /// What was read of a frame that cannot be told yet, mostly nothing. It stands before what is read next.
+    held: Vec<u8>,
     /// Whether what follows the chunk, or what was written where there is none, begins a frame.
     aligned: bool,
     flush: Flush,
     source: Source,
     destination: Destination,
-}
-
-/// What was read and is not yet written: `buffer[start..end]`.
-#[derive(Debug)]
-struct Chunk {
-    buffer: Box<[u8]>,
-    start: usize,
-    end: usize,
-    /// The last place in the buffer where a frame ends.
-    boundary: Option<usize>,
 }
 
 /// Whether the destination may hold back what was written.
@@ -102,6 +95,7 @@ impl Flow {
             follower: Follower::new(direction),
             early,
             chunk: None,
+            held: Vec::new(),
             aligned: true,
             flush: Flush::Done,
             source: Source::Flowing,
@@ -181,7 +175,7 @@ impl Flow {
                 Destination::Finishing { last } => {
                     if self.aligned && self.follower.seen().close.is_none() {
                         self.destination = Destination::LastFrame { left: std::mem::take(last) };
-                    } else if self.aligned || self.source == Source::Ended || self.follower.is_lost() {
+                    } else if self.aligned || self.source == Source::Ended {
                         self.destination = Destination::Done(Said::NotOurs);
                     } else {
                         match ready!(self.poll_read(cx, &mut source, buffers)) {
@@ -256,10 +250,7 @@ impl Flow {
     /// Drops what stands behind the last frame that is whole, where all before it has not passed yet: it will
     /// never be completed.
     fn truncate(&mut self) {
-        if let Some(chunk) = &mut self.chunk
-            && let Some(boundary) = chunk.boundary.filter(|boundary| *boundary >= chunk.start)
-        {
-            chunk.end = boundary;
+        if self.chunk.as_mut().is_some_and(Chunk::truncate) {
             self.aligned = true;
         }
     }
@@ -271,17 +262,15 @@ impl Flow {
         buffers: &Buffers,
     ) -> Poll<io::Result<()>> {
         while let Some(chunk) = &mut self.chunk {
-            let unwritten = chunk.buffer.get(chunk.start..chunk.end).unwrap_or_default();
-            if unwritten.is_empty() {
+            if chunk.unwritten().is_empty() {
                 self.drop_chunk(buffers);
                 break;
             }
-            match ready!(Pin::new(&mut destination).poll_write(cx, unwritten))? {
+            match ready!(Pin::new(&mut destination).poll_write(cx, chunk.unwritten()))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => chunk.start += written,
+                written => self.entry.passed(self.direction, chunk.written(written)),
             }
             self.flush = Flush::Due;
-            self.entry.touch();
         }
         Poll::Ready(Ok(()))
     }
@@ -307,41 +296,48 @@ impl Flow {
         buffers: &Buffers,
     ) -> Poll<io::Result<Read>> {
         let mut buffer = buffers.take();
-        let read = self.poll_fill(cx, source, &mut buffer);
-        let Poll::Ready(Ok(length @ 1..)) = read else {
-            buffers.give(buffer);
-            return read.map_ok(|_| Read::End);
-        };
-        let before = self.follower.seen();
-        let (followed, end, boundary) = match self.follower.follow(buffer.get(..length).unwrap_or_default()) {
-            Ok(boundary) => (Read::Chunk, length, boundary),
-            Err(violation) => (Read::Violation, violation.sound.unwrap_or(0), violation.sound),
-        };
-        self.aligned = boundary == Some(end);
-        self.chunk = Some(Chunk { buffer, start: 0, end, boundary });
-        let seen = self.follower.seen();
-        self.entry.passed(
-            self.direction,
-            Tally {
-                bytes: length as u64,
-                frames: seen.frames - before.frames,
-                messages: seen.messages - before.messages,
-            },
-        );
-        Poll::Ready(Ok(followed))
+        let (front, free) = buffer.split_at_mut(self.held.len());
+        let read = Self::poll_fill(&mut self.early, cx, source, free);
+        match read {
+            Poll::Ready(Ok(length @ 1..)) => {
+                front.copy_from_slice(&self.held);
+                let length = front.len() + length;
+                Poll::Ready(Ok(self.sift(buffer, length)))
+            }
+            // What is held will never be whole.
+            Poll::Ready(Ok(0)) if !self.held.is_empty() => {
+                self.chunk = Some(Chunk::torn(buffer, &std::mem::take(&mut self.held)));
+                self.aligned = false;
+                Poll::Ready(Ok(Read::Chunk))
+            }
+            _ => {
+                buffers.give(buffer);
+                read.map_ok(|_| Read::End)
+            }
+        }
+    }
+
+    fn sift(&mut self, buffer: Box<[u8]>, length: usize) -> Read {
+        self.entry.touch();
+        let Sifted { chunk, held, aligned, verdict } = Chunk::sift(buffer, length, &mut self.follower);
+        (self.chunk, self.held, self.aligned) = (Some(chunk), held, aligned);
+        match verdict {
+            Ok(()) => Read::Chunk,
+            Err(Wrong) => Read::Violation,
+        }
     }
 
     fn poll_fill(
-        &mut self,
+        early: &mut Bytes,
         cx: &mut Context<'_>,
         mut source: impl AsyncRead + Unpin,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if !self.early.is_empty() {
-            let length = self.early.len().min(buffer.len());
+        if !early.is_empty() {
+            let length = early.len().min(buffer.len());
             let (filled, _) = buffer.split_at_mut(length);
             // `split_to` lets go of the HTTP connection's buffer with the last byte.
-            filled.copy_from_slice(&self.early.split_to(length));
+            filled.copy_from_slice(&early.split_to(length));
             return Poll::Ready(Ok(length));
         }
         let mut filled = ReadBuf::new(buffer);

@@ -1,8 +1,8 @@
 //! Follows the frames of one direction as its bytes pass, so that the proxy knows when it stands between two.
 //!
-//! It reads the 2 to 14 bytes of each header (RFC 6455 section 5.2) and the code of a Close; payloads are neither
-//! copied nor unmasked. It judges only what it needs to stay in step; reserved bits, continuations, UTF-8 and close
-//! codes are for the endpoints to judge. Start at [`Follower::follow`].
+//! It reads the 2 to 14 bytes of each header (RFC 6455 section 5.2), and control frames; the payloads of messages are
+//! neither copied nor unmasked. It judges only what it needs to stay in step; reserved bits, continuations, UTF-8 and
+//! close codes are for the endpoints to judge. Start at [`Follower::step`].
 
 use crate::telemetry::metrics::Direction;
 
@@ -17,7 +17,6 @@ const LENGTH: u8 = 0x7f;
 const LONGEST_CONTROL_PAYLOAD: u8 = 125;
 const TWO_BYTE_LENGTH: u8 = 126;
 const EIGHT_BYTE_LENGTH: u8 = 127;
-const MASK_BYTES: u8 = 4;
 
 /// The code of a Close frame that carries none (RFC 6455 section 7.1.5).
 const NO_STATUS: u16 = 1005;
@@ -27,75 +26,62 @@ const NO_STATUS: u16 = 1005;
 pub(crate) struct Follower {
     direction: Direction,
     place: Place,
-    /// The first byte of the current frame: FIN, reserved bits and opcode.
-    first: u8,
-    /// The payload bytes of the current frame that are still to come; while its header passes, their number as far
-    /// as it is known.
-    left: u64,
-    mask: u32,
-    code: CloseCode,
     seen: Seen,
 }
 
 /// The next byte's meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    First,
-    Length,
-    LongLength {
-        missing: u8,
+    /// It begins a frame.
+    Between,
+    /// It is in the payload of a message's frame.
+    Within {
+        /// The payload's bytes that are still to come, never 0.
+        left: u64,
+        end_of: EndOf,
     },
-    Mask {
-        missing: u8,
-    },
-    Payload,
     /// A header made no sense: nothing that follows has a meaning.
     Lost,
 }
 
-/// The first two payload bytes of a Close, as they come.
-#[derive(Clone, Copy, Debug, Default)]
-enum CloseCode {
-    #[default]
-    Nothing,
-    Half(u8),
-    Whole(u16),
+/// What ends with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndOf {
+    Frame,
+    Message,
 }
 
-/// What has passed.
+/// What has been seen to its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// Frames that have passed to their end.
+    /// Frames.
     pub(crate) frames: u64,
-    /// Messages whose last frame has.
+    /// Messages, with their last frame.
     pub(crate) messages: u64,
-    /// The code of the first Close, once it has passed; 1005 where it carries none.
+    /// The code of the first Close; 1005 where it carries none.
     pub(crate) close: Option<u16>,
 }
 
-/// A frame that breaks the rules which the follower needs: the endpoint gets Close 1002 (RFC 6455 section 7.4.1).
+/// What the next bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Violation {
-    /// How many bytes of the slice stand before the frame; none where the frame began in an earlier slice, so that
-    /// a part of it has passed.
-    pub(crate) sound: Option<usize>,
+pub(crate) enum Step {
+    /// So many bytes belong to the frame under way, and are not its last.
+    Within(usize),
+    /// So many are the rest of a frame.
+    ToEnd(usize),
+    /// The beginning of a frame of which too little is there: its header, or all of a control frame. They are to be
+    /// given again with what follows; they are fewer than 131.
+    Unfinished,
 }
 
-/// The byte just read cannot stand where it does.
-struct Wrong;
+/// A frame breaks the rules which the follower needs: the endpoint gets Close 1002 (RFC 6455 section 7.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wrong;
 
 impl Follower {
     /// A direction that nothing has passed in.
     pub(crate) fn new(direction: Direction) -> Self {
-        Self {
-            direction,
-            place: Place::First,
-            first: 0,
-            left: 0,
-            mask: 0,
-            code: CloseCode::Nothing,
-            seen: Seen::default(),
-        }
+        Self { direction, place: Place::Between, seen: Seen::default() }
     }
 
     /// What has passed so far.
@@ -103,129 +89,125 @@ impl Follower {
         self.seen
     }
 
-    /// Whether there was a violation: nothing more can be told of the stream.
+    /// Whether the last byte that passed was the last one of a frame.
+    pub(crate) fn is_between(&self) -> bool {
+        self.place == Place::Between
+    }
+
+    /// Whether there was something wrong: nothing more can be told of the stream.
     pub(crate) fn is_lost(&self) -> bool {
         self.place == Place::Lost
     }
 
-    /// Follows the next slice; it may end anywhere.
+    /// Follows the next bytes at most to the end of a frame; there must be one at least.
     ///
-    /// Returns how many of its bytes stand before the last frame boundary in it, that of a frame which ends in the
-    /// slice; none where no frame ends. After a violation every slice is one.
-    pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<Option<usize>, Violation> {
-        let mut boundary = None;
-        let mut began = None;
-        let mut rest = bytes;
-        while let Some((byte, tail)) = rest.split_first() {
-            if self.place == Place::Payload {
-                rest = self.pass_payload(rest);
-            } else {
-                if self.place == Place::First {
-                    began = Some(bytes.len() - rest.len());
+    /// # Errors
+    /// A frame that begins with the first of them is wrong. From then on every one is.
+    pub(crate) fn step(&mut self, bytes: &[u8]) -> Result<Step, Wrong> {
+        match self.place {
+            Place::Lost => Err(Wrong),
+            Place::Within { left, end_of } => Ok(self.pass(0, left, end_of, bytes)),
+            Place::Between => match Header::read(self.direction, bytes) {
+                Ok(Some(header)) => Ok(self.begin(header, bytes)),
+                Ok(None) => Ok(Step::Unfinished),
+                Err(Wrong) => {
+                    self.place = Place::Lost;
+                    Err(Wrong)
                 }
-                self.read_header(*byte).map_err(|Wrong| self.lost(began))?;
-                rest = tail;
-            }
-            if self.place == Place::Payload && self.left == 0 {
-                self.end_frame();
-                boundary = Some(bytes.len() - rest.len());
-            }
-        }
-        Ok(boundary)
-    }
-
-    fn lost(&mut self, sound: Option<usize>) -> Violation {
-        self.place = Place::Lost;
-        Violation { sound }
-    }
-
-    fn read_header(&mut self, byte: u8) -> Result<(), Wrong> {
-        self.place = match self.place {
-            Place::First => {
-                check_opcode(byte)?;
-                self.first = byte;
-                self.code = CloseCode::Nothing;
-                Place::Length
-            }
-            Place::Length => self.read_length(byte)?,
-            Place::LongLength { missing } => {
-                let first_of_eight = missing == 8;
-                if first_of_eight && byte & 0x80 != 0 {
-                    return Err(Wrong);
-                }
-                self.left = self.left << 8 | u64::from(byte);
-                if missing > 1 { Place::LongLength { missing: missing - 1 } } else { self.after_length() }
-            }
-            Place::Mask { missing } => {
-                self.mask = self.mask << 8 | u32::from(byte);
-                if missing > 1 { Place::Mask { missing: missing - 1 } } else { Place::Payload }
-            }
-            Place::Payload | Place::Lost => return Err(Wrong),
-        };
-        Ok(())
-    }
-
-    /// The second byte: whether the payload is masked, and its length or how long its length is.
-    fn read_length(&mut self, byte: u8) -> Result<Place, Wrong> {
-        let length = byte & LENGTH;
-        // Only what a client sends is masked (RFC 6455 section 5.1).
-        if (byte & MASKED != 0) != (self.direction == Direction::ToOrigin) {
-            return Err(Wrong);
-        }
-        if self.first & CONTROL != 0 && length > LONGEST_CONTROL_PAYLOAD {
-            return Err(Wrong);
-        }
-        self.left = 0;
-        Ok(match length {
-            TWO_BYTE_LENGTH => Place::LongLength { missing: 2 },
-            EIGHT_BYTE_LENGTH => Place::LongLength { missing: 8 },
-            short => {
-                self.left = u64::from(short);
-                self.after_length()
-            }
-        })
-    }
-
-    fn after_length(&self) -> Place {
-        match self.direction {
-            Direction::ToOrigin => Place::Mask { missing: MASK_BYTES },
-            Direction::ToViewer => Place::Payload,
+            },
         }
     }
 
-    /// Steps over as much of the payload as there is, and returns the rest.
-    fn pass_payload<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
-        let length = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
-        let (payload, rest) = bytes.split_at(length);
-        if self.first & OPCODE == CLOSE {
-            payload.iter().for_each(|byte| self.read_close(*byte));
+    fn begin(&mut self, header: Header, bytes: &[u8]) -> Step {
+        if header.first & CONTROL == 0 {
+            let end_of = if header.first & FIN == 0 { EndOf::Frame } else { EndOf::Message };
+            return self.pass(header.length, header.payload, end_of, bytes);
         }
-        self.left -= length as u64;
-        rest
-    }
-
-    fn read_close(&mut self, byte: u8) {
-        let mask = match self.direction {
-            Direction::ToOrigin => self.mask.to_be_bytes(),
-            Direction::ToViewer => [0; 4],
-        };
-        self.code = match self.code {
-            CloseCode::Nothing => CloseCode::Half(byte ^ mask[0]),
-            CloseCode::Half(high) => CloseCode::Whole(u16::from_be_bytes([high, byte ^ mask[1]])),
-            whole @ CloseCode::Whole(_) => whole,
-        };
-    }
-
-    fn end_frame(&mut self) {
-        self.place = Place::First;
-        self.seen.frames += 1;
-        if self.first & FIN != 0 && self.first & CONTROL == 0 {
-            self.seen.messages += 1;
-        }
-        if self.first & OPCODE == CLOSE {
-            let code = if let CloseCode::Whole(code) = self.code { code } else { NO_STATUS };
+        let Some(payload) = header.control_payload(bytes) else { return Step::Unfinished };
+        if header.first & OPCODE == CLOSE {
+            let code = header.unmasked(payload).map_or(NO_STATUS, u16::from_be_bytes);
             self.seen.close.get_or_insert(code);
         }
+        self.seen.frames += 1;
+        Step::ToEnd(header.length + payload.len())
+    }
+
+    /// Passes the header, if there is one, and as much of the payload as is there.
+    fn pass(&mut self, header: usize, left: u64, end_of: EndOf, bytes: &[u8]) -> Step {
+        let there = bytes.len() - header;
+        match usize::try_from(left) {
+            Ok(left) if left <= there => {
+                self.place = Place::Between;
+                self.seen.frames += 1;
+                self.seen.messages += u64::from(end_of == EndOf::Message);
+                Step::ToEnd(header + left)
+            }
+            _ => {
+                self.place = Place::Within { left: left - there as u64, end_of };
+                Step::Within(bytes.len())
+            }
+        }
+    }
+}
+
+/// What stands before a payload.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    /// FIN, reserved bits and opcode.
+    first: u8,
+    /// Of the header itself, in bytes.
+    length: usize,
+    /// The length of the payload, in bytes.
+    payload: u64,
+    /// What the payload is masked with; zeros towards the viewer.
+    key: [u8; 4],
+}
+
+impl Header {
+    /// The header at the beginning of `bytes`, once it is there; what is wrong is seen with the byte that is.
+    fn read(direction: Direction, bytes: &[u8]) -> Result<Option<Self>, Wrong> {
+        let Some((first, rest)) = bytes.split_first() else { return Ok(None) };
+        check_opcode(*first)?;
+        let Some((second, rest)) = rest.split_first() else { return Ok(None) };
+        let (masked, short) = (second & MASKED != 0, second & LENGTH);
+        // Only what a client sends is masked (RFC 6455 section 5.1).
+        if masked != (direction == Direction::ToOrigin) {
+            return Err(Wrong);
+        }
+        if first & CONTROL != 0 && short > LONGEST_CONTROL_PAYLOAD {
+            return Err(Wrong);
+        }
+        let wide = match short {
+            TWO_BYTE_LENGTH => 2,
+            EIGHT_BYTE_LENGTH => 8,
+            _ => 0,
+        };
+        if wide == 8 && rest.first().is_some_and(|byte| byte & 0x80 != 0) {
+            return Err(Wrong);
+        }
+        let Some((long, rest)) = rest.split_at_checked(wide) else { return Ok(None) };
+        let payload = match wide {
+            0 => u64::from(short),
+            _ => long.iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+        };
+        let (key, behind) = match (masked, rest.split_first_chunk()) {
+            (true, Some((key, behind))) => (*key, behind),
+            (true, None) => return Ok(None),
+            (false, _) => ([0; 4], rest),
+        };
+        Ok(Some(Self { first: *first, length: bytes.len() - behind.len(), payload, key }))
+    }
+
+    /// The payload as it was sent, once it is there whole; that of control frames is short.
+    fn control_payload<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        bytes.get(self.length..)?.get(..usize::try_from(self.payload).ok()?)
+    }
+
+    /// The beginning of a payload as it was meant, where it is as long as that.
+    fn unmasked<const N: usize>(&self, payload: &[u8]) -> Option<[u8; N]> {
+        let mut unmasked = *payload.first_chunk()?;
+        unmasked.iter_mut().zip(self.key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+        Some(unmasked)
     }
 }
 
@@ -273,17 +255,70 @@ mod tests {
         prop_oneof![Just(Direction::ToOrigin), Just(Direction::ToViewer)]
     }
 
+    /// Follows slices as a flow does: what cannot be told yet is given again with the next one.
+    struct Passing {
+        follower: Follower,
+        held: Vec<u8>,
+        /// How many bytes have passed, and how many of them up to the last boundary.
+        passed: usize,
+        boundary: usize,
+    }
+
+    impl Passing {
+        fn new(direction: Direction) -> Self {
+            Self { follower: Follower::new(direction), held: Vec::new(), passed: 0, boundary: 0 }
+        }
+
+        fn follow(&mut self, slice: &[u8]) -> Result<(), Wrong> {
+            let mut rest = std::mem::take(&mut self.held);
+            rest.extend(slice);
+            while !rest.is_empty() {
+                let length = match self.follower.step(&rest)? {
+                    Step::Within(length) => length,
+                    Step::ToEnd(length) => {
+                        self.boundary = self.passed + length;
+                        length
+                    }
+                    Step::Unfinished => break,
+                };
+                self.passed += length;
+                rest.drain(..length);
+            }
+            assert!(rest.len() <= 130);
+            self.held = rest;
+            Ok(())
+        }
+
+        fn seen(&self) -> Seen {
+            self.follower.seen()
+        }
+    }
+
     #[test]
     fn a_boundary_is_told_as_often_as_a_frame_ends() {
         for direction in [Direction::ToOrigin, Direction::ToViewer] {
             let (text, ping) = (frame(direction, 0x81, b"hello"), frame(direction, 0x89, b""));
+            let header = text.len() - 5;
             let mut follower = Follower::new(direction);
-            assert_eq!(follower.follow(&[&text[..], &ping[..]].concat()), Ok(Some(text.len() + ping.len())));
-            assert_eq!(follower.follow(&[&text[..], &text[..3]].concat()), Ok(Some(text.len())));
-            assert_eq!(follower.follow(&text[3..4]), Ok(None));
-            assert_eq!(follower.follow(&[]), Ok(None));
-            assert_eq!(follower.follow(&text[4..]), Ok(Some(text.len() - 4)));
-            assert_eq!(follower.seen(), Seen { frames: 4, messages: 3, close: None });
+            assert_eq!(follower.step(&[&text[..], &ping[..]].concat()), Ok(Step::ToEnd(text.len())));
+            assert_eq!(follower.step(&ping), Ok(Step::ToEnd(ping.len())));
+            assert!(follower.is_between());
+            assert_eq!(follower.step(&text[..header - 1]), Ok(Step::Unfinished));
+            assert_eq!(follower.step(&text[..header]), Ok(Step::Within(header)));
+            assert_eq!(follower.step(&text[header..header + 2]), Ok(Step::Within(2)));
+            assert!(!follower.is_between());
+            assert_eq!(follower.step(&text[header + 2..]), Ok(Step::ToEnd(3)));
+            assert_eq!(follower.seen(), Seen { frames: 3, messages: 2, close: None });
+        }
+    }
+
+    #[test]
+    fn a_control_frame_is_told_whole() {
+        for direction in [Direction::ToOrigin, Direction::ToViewer] {
+            let ping = frame(direction, 0x89, &[7; 125]);
+            let mut follower = Follower::new(direction);
+            assert_eq!(follower.step(&ping[..ping.len() - 1]), Ok(Step::Unfinished));
+            assert_eq!(follower.step(&ping), Ok(Step::ToEnd(ping.len())));
         }
     }
 
@@ -293,16 +328,16 @@ mod tests {
             for (payload, code) in
                 [(&b""[..], 1005), (&[3], 1005), (&[0x03, 0xe8], 1000), (b"\x0f\xa1gone", 4001)]
             {
-                let mut follower = Follower::new(direction);
-                let stream = [frame(direction, 0x88, payload), frame(direction, 0x88, &[3, 0xf0])].concat();
-                follower.follow(&stream).unwrap();
-                assert_eq!(follower.seen(), Seen { frames: 2, messages: 0, close: Some(code) });
+                let mut passing = Passing::new(direction);
+                passing.follow(&frame(direction, 0x88, payload)).unwrap();
+                passing.follow(&frame(direction, 0x88, &[3, 0xf0])).unwrap();
+                assert_eq!(passing.seen(), Seen { frames: 2, messages: 0, close: Some(code) });
             }
         }
     }
 
     #[test]
-    fn what_would_lose_the_step_is_a_violation_at_once() {
+    fn what_would_lose_the_step_is_wrong_at_once() {
         let to_viewer: [&[u8]; 8] = [
             &[0x83], // reserved data opcodes
             &[0x87],
@@ -315,14 +350,15 @@ mod tests {
         ];
         for wrong in to_viewer {
             let good = frame(Direction::ToViewer, 0x81, b"hello");
-            let mut follower = Follower::new(Direction::ToViewer);
-            let verdict = follower.follow(&[&good[..], wrong].concat());
-            assert_eq!(verdict, Err(Violation { sound: Some(good.len()) }), "{wrong:x?}");
-            assert_eq!(follower.follow(&good), Err(Violation { sound: None }), "{wrong:x?}");
+            let mut passing = Passing::new(Direction::ToViewer);
+            assert_eq!(passing.follow(&[&good[..], wrong].concat()), Err(Wrong), "{wrong:x?}");
+            assert_eq!((passing.passed, passing.boundary), (good.len(), good.len()), "{wrong:x?}");
+            assert!(passing.follower.is_lost());
+            assert_eq!(passing.follow(&good), Err(Wrong), "{wrong:x?}");
         }
         let mut follower = Follower::new(Direction::ToOrigin);
-        assert_eq!(follower.follow(&[0x81]), Ok(None));
-        assert_eq!(follower.follow(&[0x05]), Err(Violation { sound: None }));
+        assert_eq!(follower.step(&[0x81]), Ok(Step::Unfinished));
+        assert_eq!(follower.step(&[0x81, 0x05]), Err(Wrong));
     }
 
     #[test]
@@ -335,7 +371,8 @@ mod tests {
             &[0x88, 2, 0, 0], // a close code that nobody may send
         ];
         for frame in passes {
-            assert_eq!(Follower::new(Direction::ToViewer).follow(frame), Ok(Some(frame.len())), "{frame:x?}");
+            let mut follower = Follower::new(Direction::ToViewer);
+            assert_eq!(follower.step(frame), Ok(Step::ToEnd(frame.len())), "{frame:x?}");
         }
     }
 
@@ -343,31 +380,26 @@ mod tests {
     fn a_huge_frame_is_followed_without_its_bytes() {
         let mut follower = Follower::new(Direction::ToViewer);
         let header = [0x82, 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-        assert_eq!(follower.follow(&header), Ok(None));
-        assert_eq!(follower.follow(&[0xff; 4096]), Ok(None));
+        assert_eq!(follower.step(&header), Ok(Step::Within(10)));
+        assert_eq!(follower.step(&[0xff; 4096]), Ok(Step::Within(4096)));
         assert_eq!(follower.seen(), Seen::default());
     }
 
-    /// Feeds `stream` in slices that end at the cuts, and tells the last boundary and the first violation by their
-    /// place in the stream; of a violation whose frame began in an earlier slice only that it happened.
-    fn verdict(direction: Direction, stream: &[u8], cuts: &[usize]) -> (Option<usize>, bool, Seen) {
-        let mut follower = Follower::new(direction);
-        let mut last = None;
+    /// Feeds `stream` in slices that end at the cuts, and tells the last boundary, whether something was wrong, and
+    /// what was seen.
+    fn verdict(direction: Direction, stream: &[u8], cuts: &[usize]) -> (usize, bool, Seen) {
+        let mut passing = Passing::new(direction);
         let mut start = 0;
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
         cuts.push(stream.len());
         cuts.sort_unstable();
         for cut in cuts {
-            match follower.follow(&stream[start..cut]) {
-                Ok(boundary) => last = boundary.map(|boundary| start + boundary).or(last),
-                Err(violation) => {
-                    let sound = violation.sound.map(|sound| start + sound).filter(|sound| *sound > 0);
-                    return (sound.or(last), true, follower.seen());
-                }
+            if passing.follow(&stream[start..cut]).is_err() {
+                return (passing.boundary, true, passing.seen());
             }
             start = cut;
         }
-        (last, false, follower.seen())
+        (passing.boundary, false, passing.seen())
     }
 
     proptest! {
@@ -385,7 +417,7 @@ mod tests {
                 stream.extend(frame(direction, first, &vec![0xa5; length]));
             }
             let whole = verdict(direction, &stream, &[]);
-            prop_assert_eq!(whole.0, Some(stream.len()));
+            prop_assert_eq!(whole.0, stream.len());
             prop_assert_eq!(whole.2.frames, frames.len() as u64);
             prop_assert_eq!(verdict(direction, &stream, &cuts), whole);
         }

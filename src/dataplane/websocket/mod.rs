@@ -7,6 +7,7 @@
 //! timeout and the orders of its worker.
 
 mod buffers;
+mod chunk;
 pub(crate) mod closing;
 mod flow;
 pub(crate) mod frames;

@@ -71,7 +71,7 @@ pub struct Labels {
 
 /// Who wants to know what happens to one tunnel: its metrics and its log lines.
 pub(crate) trait Witness {
-    /// Bytes have come, and with them the ends of messages.
+    /// Bytes were passed on, and with them the ends of messages.
     fn passed(&self, direction: Direction, bytes: u64, messages: u64);
 
     /// The tunnel has ended; called once.
@@ -91,9 +91,9 @@ pub struct Listed {
     pub age: Duration,
     /// How long nothing has passed.
     pub idle: Duration,
-    /// What came from the viewer.
+    /// What was passed on to the origin.
     pub to_origin: Tally,
-    /// What came from the origin.
+    /// What was passed on to the viewer.
     pub to_viewer: Tally,
 }
 
@@ -117,14 +117,14 @@ pub(crate) struct Portion {
     pub(crate) next: Option<u64>,
 }
 
-/// What has come in one direction.
+/// What has passed in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Bytes, frame headers included.
     pub bytes: u64,
-    /// Frames that came to their end.
+    /// Frames, with their end.
     pub frames: u64,
-    /// Messages that did.
+    /// Messages, with that of their last frame.
     pub messages: u64,
 }
 
@@ -341,7 +341,7 @@ impl Entry {
         }
     }
 
-    /// Counts what came; the frames and messages are those that ended in it.
+    /// Counts what was passed on; the frames and messages are those that ended in it.
     pub(super) fn passed(&self, direction: Direction, passed: Tally) {
         let tally = match direction {
             Direction::ToOrigin => &self.to_origin,

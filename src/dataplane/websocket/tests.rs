@@ -300,6 +300,46 @@ async fn a_side_that_does_not_read_stops_the_other() {
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]
+async fn what_is_not_taken_is_not_counted() {
+    let mut scene = Scene::with(Setting { capacity: 8, ..Setting::default() });
+    scene.viewer.send(MASKED_HI).await;
+    scene.viewer.send(MASKED_HI).await;
+    sleep(SECOND).await;
+    let counted = || scene.registry.list()[0].to_origin;
+    assert_eq!(counted(), Tally { bytes: 8, frames: 1, messages: 1 });
+    assert_eq!(scene.origin.frame().await, (0x81, b"hi".to_vec()));
+    sleep(SECOND).await;
+    assert_eq!(counted(), Tally { bytes: 16, frames: 2, messages: 2 });
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn a_header_that_comes_in_pieces_passes_whole_and_a_torn_one_as_it_is() {
+    let mut scene = Scene::new();
+    for byte in MASKED_HI {
+        scene.viewer.send(&[*byte]).await;
+        sleep(SECOND).await;
+    }
+    assert_eq!(scene.origin.frame().await, (0x81, b"hi".to_vec()));
+    scene.viewer.send(&MASKED_HI[..5]).await;
+    scene.viewer.stream.shutdown().await.unwrap();
+    assert_eq!(scene.origin.end().await, MASKED_HI[..5]);
+    drop(scene.origin.stream);
+    assert_eq!(scene.report.verdict().await, (ClosedBy::Viewer, 1006));
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn a_header_that_turns_out_wrong_is_not_passed_on() {
+    let mut scene = Scene::new();
+    scene.viewer.send(b"\x81").await;
+    sleep(SECOND).await;
+    scene.viewer.send(b"\x05").await; // unmasked
+    assert_eq!(scene.origin.close().await, 1001);
+    assert_eq!(scene.viewer.close().await, 1002);
+    drop((scene.viewer, scene.origin));
+    assert_eq!(scene.report.verdict().await, (ClosedBy::ProtocolError, 1002));
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
 async fn who_sends_close_first_has_closed() {
     let mut scene = Scene::new();
     scene.viewer.send(b"\x88\x82\x00\x00\x00\x00\x0f\xa1").await;

@@ -1,0 +1,92 @@
+//! What a flow has read and not yet written on, and how it is told apart into frames.
+
+use super::frames::{Follower, Seen, Step, Wrong};
+use super::registry::Tally;
+
+/// What was read and is not yet written: `buffer[start..end]`.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// The last place in the buffer where a frame ends.
+    boundary: Option<usize>,
+    /// What ends in the chunk, counted when its last boundary is passed.
+    ends: Tally,
+}
+
+/// A buffer, told apart.
+#[derive(Debug)]
+pub(super) struct Sifted {
+    pub(super) chunk: Chunk,
+    /// The beginning of a frame that cannot be told yet: it comes again before what is read next.
+    pub(super) held: Vec<u8>,
+    /// Whether what follows the chunk begins a frame.
+    pub(super) aligned: bool,
+    /// Whether the chunk ends before something wrong.
+    pub(super) verdict: Result<(), Wrong>,
+}
+
+impl Chunk {
+    /// Follows the first `length` bytes of a buffer.
+    pub(super) fn sift(buffer: Box<[u8]>, length: usize, follower: &mut Follower) -> Sifted {
+        let before = follower.seen();
+        let (mut at, mut boundary) = (0, None);
+        let (mut held, mut verdict) = (Vec::new(), Ok(()));
+        while let Some(rest) = buffer.get(at..length).filter(|rest| !rest.is_empty()) {
+            match follower.step(rest) {
+                Ok(Step::Within(passed)) => at += passed,
+                Ok(Step::ToEnd(passed)) => {
+                    at += passed;
+                    boundary = Some(at);
+                }
+                Ok(Step::Unfinished) => {
+                    held = rest.to_vec();
+                    break;
+                }
+                Err(wrong) => {
+                    verdict = Err(wrong);
+                    break;
+                }
+            }
+        }
+        let aligned = follower.is_between() || follower.is_lost();
+        let ends = ended(before, follower.seen());
+        Sifted { chunk: Self { buffer, start: 0, end: at, boundary, ends }, held, aligned, verdict }
+    }
+
+    /// Bytes of a frame that will never be whole.
+    pub(super) fn torn(mut buffer: Box<[u8]>, bytes: &[u8]) -> Self {
+        let end = bytes.len().min(buffer.len());
+        buffer.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        Self { buffer, start: 0, end, boundary: None, ends: Tally::default() }
+    }
+
+    /// What is still to be written.
+    pub(super) fn unwritten(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Notes that so much was written, and says what passed with it.
+    pub(super) fn written(&mut self, length: usize) -> Tally {
+        self.start += length;
+        let passed = self.boundary.is_some_and(|boundary| boundary <= self.start);
+        let ends = if passed { std::mem::take(&mut self.ends) } else { Tally::default() };
+        Tally { bytes: length as u64, ..ends }
+    }
+
+    /// Drops what stands behind the last frame that is whole, where not all before it has passed yet. Whether it did.
+    pub(super) fn truncate(&mut self) -> bool {
+        match self.boundary.filter(|boundary| *boundary >= self.start) {
+            Some(boundary) => {
+                self.end = boundary;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+fn ended(before: Seen, after: Seen) -> Tally {
+    Tally { bytes: 0, frames: after.frames - before.frames, messages: after.messages - before.messages }
+}
