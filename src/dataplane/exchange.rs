@@ -30,6 +30,7 @@ use super::viewer::gate::{self, Passed};
 use super::viewer::headers::{self, Trailers};
 use super::viewer::health;
 use super::websocket::handshake::{self, agreed};
+use super::websocket::life::Life;
 use super::websocket::registry::{Admission, Labels};
 use super::websocket::side::Upgraded;
 use super::websocket::tunnel::Terms;
@@ -326,9 +327,9 @@ impl Exchange {
         };
         let metrics = live.metrics.web_socket_opened();
         let witness = Box::new(TunnelWitness::new(self.account.record.clone(), metrics, loaded));
-        let idle_timeout =
-            distribution.routes.at(route_position).and_then(|route| route.web_socket.idle_timeout);
-        let terms = Terms { labels, idle_timeout, witness };
+        let route = distribution.routes.at(route_position);
+        let life = route.map(|route| Life::of(&route.web_socket)).unwrap_or_default();
+        let terms = Terms { labels, life, witness };
         #[cfg(test)]
         super::fault::strike("opening", &self.account);
         let answer = Response::from_parts(head, AnswerBody::own(Bytes::new(), self.account));

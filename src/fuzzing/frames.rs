@@ -40,6 +40,7 @@ fn follow<'s>(direction: Direction, slices: impl IntoIterator<Item = &'s [u8]>) 
                     length
                 }
                 Ok(Step::Unfinished) => break,
+                Ok(Step::OwnPong(_)) => unreachable!("nobody has pinged"),
                 Err(_) => {
                     assert_eq!(passed, boundary, "what is wrong begins a frame");
                     assert!(follower.is_lost() && follower.step(b"\x81\x00").is_err(), "it is the end");
@@ -74,10 +75,11 @@ fn parse(direction: Direction, stream: &[u8]) -> Told {
     let mut rest = stream;
     loop {
         match frame(direction, rest) {
-            Frame::Whole { control, last, close, length } => {
+            Frame::Whole { control, last, close, pong, length } => {
                 told.seen.frames += 1;
                 told.seen.messages += u64::from(last && !control);
                 told.seen.close = told.seen.close.or(close);
+                told.seen.pongs += u64::from(pong);
                 told.boundary += length;
                 rest = rest.get(length..).unwrap_or_default();
             }
@@ -91,7 +93,7 @@ fn parse(direction: Direction, stream: &[u8]) -> Told {
 }
 
 enum Frame {
-    Whole { control: bool, last: bool, close: Option<u16>, length: usize },
+    Whole { control: bool, last: bool, close: Option<u16>, pong: bool, length: usize },
     Wrong,
     Unfinished,
 }
@@ -130,5 +132,6 @@ fn frame(direction: Direction, bytes: &[u8]) -> Frame {
         ([high, low, ..], [one, two, ..]) => u16::from_be_bytes([high ^ one, low ^ two]),
         _ => 1005,
     });
-    Frame::Whole { control, last: first & 0x80 != 0, close, length: begins + payload.len() }
+    let (last, pong) = (first & 0x80 != 0, opcode == 10);
+    Frame::Whole { control, last, close, pong, length: begins + payload.len() }
 }

@@ -96,6 +96,9 @@ fn behavior(route: &Route) -> Value {
             "enabled": route.web_socket.handshakes == Handshakes::Accepted,
             "allowedOrigins": route.web_socket.allowed_origins.iter().collect::<Vec<_>>(),
             "idleTimeout": route.web_socket.idle_timeout.map_or_else(|| "never".to_owned(), seconds),
+            "maxDuration": route.web_socket.max_duration.map(|max| seconds(max.longest)),
+            "maxDurationJitterPercent": route.web_socket.max_duration.map(|max| max.jitter_percent),
+            "pingInterval": route.web_socket.ping_interval.map(seconds),
         },
     })
 }

@@ -13,6 +13,19 @@ pub struct WebSocketPolicy {
     pub allowed_origins: AllowedOrigins,
     /// A tunnel without a byte in either direction for this long is closed; none never.
     pub idle_timeout: Option<Duration>,
+    /// When a tunnel is closed whatever passes; none never.
+    pub max_duration: Option<MaxDuration>,
+    /// How often viewers are pinged; none never.
+    pub ping_interval: Option<Duration>,
+}
+
+/// How long a tunnel may live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxDuration {
+    /// No longer than this.
+    pub longest: Duration,
+    /// By up to this share less, so that those that came together do not leave together; 0 to 100.
+    pub jitter_percent: u8,
 }
 
 /// Whether WebSocket handshakes pass.

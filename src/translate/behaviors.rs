@@ -15,7 +15,7 @@ use crate::conditions::reasons::Reason;
 use crate::table::path_pattern::PathPattern;
 use crate::table::route::{AllowedMethods, Route, RouteTarget, ViewerProtocolPolicy};
 use crate::table::web_origin::AllowedOrigins;
-use crate::table::web_socket::{Handshakes, WebSocketPolicy};
+use crate::table::web_socket::{Handshakes, MaxDuration, WebSocketPolicy};
 
 /// The routes of `cacheBehaviors` and that of the default behavior. `origins` says by id where the requests of
 /// those of the spec go.
@@ -126,5 +126,11 @@ fn web_socket(spec: &api::WebSocket) -> WebSocketPolicy {
         handshakes: if spec.enabled { Handshakes::Accepted } else { Handshakes::Refused },
         allowed_origins: AllowedOrigins::new(spec.allowed_origins.iter().map(String::as_str)),
         idle_timeout: Some(spec.idle_timeout.as_std()).filter(|timeout| !timeout.is_zero()),
+        max_duration: spec.max_duration.map(|longest| MaxDuration {
+            longest: longest.as_std(),
+            // Another share was refused with the object.
+            jitter_percent: spec.max_duration_jitter_percent.try_into().unwrap_or_default(),
+        }),
+        ping_interval: spec.ping_interval.map(|interval| interval.as_std()),
     }
 }

@@ -134,19 +134,15 @@ fn of_web_socket(web_socket: &WebSocket, found: &mut Found) {
     let WebSocket {
         enabled: _,
         idle_timeout: _,
-        max_duration,
-        max_duration_jitter_percent,
-        ping_interval,
+        max_duration: _,
+        max_duration_jitter_percent: _,
+        ping_interval: _,
         allowed_origins: _,
         limits,
         on_origin_terminating,
         rebalance,
     } = web_socket;
-    let jitter = WebSocket::default().max_duration_jitter_percent;
     found.withheld("webSocket.limits", *limits != WebSocketLimits::default());
-    found.withheld("webSocket.maxDuration", max_duration.is_some());
-    found.served_without("webSocket.maxDurationJitterPercent", *max_duration_jitter_percent != jitter);
-    found.served_without("webSocket.pingInterval", ping_interval.is_some());
     found.served_without(
         "webSocket.onOriginTerminating",
         *on_origin_terminating != OnOriginTerminating::default(),
@@ -261,17 +257,6 @@ mod tests {
             ),
             (behavior(json!({"compress": true})), "compress", SERVED_WITHOUT),
             (behavior(json!({"webSocket": {"limits": {"maxConnections": 1}}})), "webSocket.limits", Withheld),
-            (behavior(json!({"webSocket": {"maxDuration": "1h"}})), "webSocket.maxDuration", Withheld),
-            (
-                behavior(json!({"webSocket": {"maxDurationJitterPercent": 5}})),
-                "webSocket.maxDurationJitterPercent",
-                SERVED_WITHOUT,
-            ),
-            (
-                behavior(json!({"webSocket": {"pingInterval": "30s"}})),
-                "webSocket.pingInterval",
-                SERVED_WITHOUT,
-            ),
             (
                 behavior(json!({"webSocket": {"onOriginTerminating": "drain"}})),
                 "webSocket.onOriginTerminating",
@@ -304,7 +289,11 @@ mod tests {
             "defaultCacheBehavior": {
                 "viewerProtocolPolicy": "https-only", "allowedMethods": ["GET"], "compress": false,
                 "maxRequestBodyBytes": 1,
-                "webSocket": {"enabled": false, "idleTimeout": "0s", "allowedOrigins": ["https://a"], "onOriginTerminating": "keep"},
+                "webSocket": {
+                    "enabled": false, "idleTimeout": "0s", "allowedOrigins": ["https://a"],
+                    "maxDuration": "1h", "maxDurationJitterPercent": 5, "pingInterval": "30s",
+                    "onOriginTerminating": "keep",
+                },
             },
         });
         assert_eq!(unserved(&served), []);

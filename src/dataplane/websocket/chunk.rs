@@ -29,7 +29,7 @@ pub(super) struct Sifted {
 
 impl Chunk {
     /// Follows the first `length` bytes of a buffer.
-    pub(super) fn sift(buffer: Box<[u8]>, length: usize, follower: &mut Follower) -> Sifted {
+    pub(super) fn sift(mut buffer: Box<[u8]>, mut length: usize, follower: &mut Follower) -> Sifted {
         let before = follower.seen();
         let (mut at, mut boundary) = (0, None);
         let (mut held, mut verdict) = (Vec::new(), Ok(()));
@@ -39,6 +39,10 @@ impl Chunk {
                 Ok(Step::ToEnd(passed)) => {
                     at += passed;
                     boundary = Some(at);
+                }
+                Ok(Step::OwnPong(ours)) => {
+                    buffer.copy_within(at + ours..length, at);
+                    length -= ours;
                 }
                 Ok(Step::Unfinished) => {
                     held = rest.to_vec();
@@ -65,6 +69,11 @@ impl Chunk {
     /// What is still to be written.
     pub(super) fn unwritten(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// What of it stands before the last place where a frame ends; none where that was passed.
+    pub(super) fn whole_frames(&self) -> Option<&[u8]> {
+        self.buffer.get(self.start..self.boundary?)
     }
 
     /// Notes that so much was written, and says what passed with it.

@@ -38,6 +38,10 @@ pub(crate) enum ClosedBy {
     OriginReset,
     /// The proxy: nothing passed for `idleTimeout`.
     Idle,
+    /// The proxy: it lived for its `maxDuration`.
+    MaxDuration,
+    /// The proxy: the viewer did not answer its pings.
+    PingTimeout,
     /// The proxy: the replica leaves.
     Drain,
     /// The proxy: the Distribution was removed or disabled.
@@ -57,6 +61,8 @@ impl ClosedBy {
             Self::ViewerReset => "viewer_reset",
             Self::OriginReset => "origin_reset",
             Self::Idle => "idle",
+            Self::MaxDuration => "max_duration",
+            Self::PingTimeout => "ping_timeout",
             Self::Drain => "drain",
             Self::DistributionRemoved => "distribution_removed",
             Self::ProtocolError => "protocol_error",
@@ -92,6 +98,8 @@ pub(super) struct Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     Idle,
+    MaxDuration,
+    PingTimeout,
     Drain,
     DistributionRemoved,
     ProtocolError,
@@ -101,6 +109,8 @@ impl Cause {
     pub(super) fn closed_by(self) -> ClosedBy {
         match self {
             Self::Idle => ClosedBy::Idle,
+            Self::MaxDuration => ClosedBy::MaxDuration,
+            Self::PingTimeout => ClosedBy::PingTimeout,
             Self::Drain => ClosedBy::Drain,
             Self::DistributionRemoved => ClosedBy::DistributionRemoved,
             Self::ProtocolError => ClosedBy::ProtocolError,
@@ -110,8 +120,8 @@ impl Cause {
     /// The code that the viewer is sent: 1012 asks it to come back.
     fn code(self) -> u16 {
         match self {
-            Self::Idle | Self::DistributionRemoved => GOING_AWAY,
-            Self::Drain => SERVICE_RESTART,
+            Self::Idle | Self::PingTimeout | Self::DistributionRemoved => GOING_AWAY,
+            Self::Drain | Self::MaxDuration => SERVICE_RESTART,
             Self::ProtocolError => PROTOCOL_ERROR,
         }
     }
@@ -120,6 +130,8 @@ impl Cause {
     fn text(self) -> &'static str {
         match self {
             Self::Idle => "idle for too long",
+            Self::MaxDuration => "open for too long, please reconnect",
+            Self::PingTimeout => "no answer to pings",
             Self::Drain => "restarting, please reconnect",
             Self::DistributionRemoved => "no longer served here",
             Self::ProtocolError => "not a websocket frame",

@@ -5,7 +5,7 @@
 //! Start at [`Flow::poll_pass`].
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffers::Buffers;
 use super::chunk::{Chunk, Sifted};
-use super::frames::{Follower, Wrong};
+use super::frames::{Follower, Mark, Wrong};
 use super::registry::Entry;
 use crate::telemetry::metrics::Direction;
 
@@ -31,9 +31,19 @@ pub(super) struct Flow {
     held: Vec<u8>,
     /// Whether what follows the chunk, or what was written where there is none, begins a frame.
     aligned: bool,
+    interjection: Interjection,
     flush: Flush,
     source: Source,
     destination: Destination,
+}
+
+/// A frame of ours between two of the source's.
+#[derive(Debug)]
+enum Interjection {
+    Nothing,
+    /// It is written where the next frame ends.
+    Waiting(Bytes),
+    UnderWay(Bytes),
 }
 
 /// Whether the destination may hold back what was written.
@@ -97,6 +107,7 @@ impl Flow {
             chunk: None,
             held: Vec::new(),
             aligned: true,
+            interjection: Interjection::Nothing,
             flush: Flush::Done,
             source: Source::Flowing,
             destination: Destination::Fed,
@@ -106,6 +117,30 @@ impl Flow {
     /// The code of the Close that the source sent, once it has come whole.
     pub(super) fn close_heard(&self) -> Option<u16> {
         self.follower.seen().close
+    }
+
+    /// Pongs with this mark are answers to our own pings, and not passed on.
+    pub(super) fn expect_pongs(&mut self, mark: Mark) {
+        self.follower.expect_pongs(mark);
+    }
+
+    /// How many pongs the source has sent; none while another one could not be heard, because the source is in the
+    /// middle of a frame or has to wait, or will send none any more.
+    pub(super) fn pongs(&self) -> Option<u64> {
+        let hears = self.destination == Destination::Fed && self.aligned && self.chunk.is_none();
+        (hears && self.close_heard().is_none()).then_some(self.follower.seen().pongs)
+    }
+
+    /// Whether [`Flow::interject`] would find a place.
+    pub(super) fn has_place(&self) -> bool {
+        let fed = self.destination == Destination::Fed && self.close_heard().is_none();
+        let boundary = self.chunk.as_ref().map_or(self.aligned, |chunk| chunk.whole_frames().is_some());
+        fed && boundary && matches!(self.interjection, Interjection::Nothing)
+    }
+
+    /// Puts a frame of ours behind the last frame that is there whole. What it needs is [`Flow::has_place`].
+    pub(super) fn interject(&mut self, frame: Bytes) {
+        self.interjection = Interjection::Waiting(frame);
     }
 
     /// Whether nothing more is written to the destination.
@@ -151,6 +186,9 @@ impl Flow {
     /// From now on the destination gets the rest of the frame under way and then `last`, unless it can get nothing
     /// more or has got the source's own Close.
     pub(super) fn finish_with(&mut self, last: Bytes) {
+        if matches!(self.interjection, Interjection::Waiting(_)) {
+            self.interjection = Interjection::Nothing;
+        }
         if self.destination == Destination::Fed {
             self.truncate();
             self.destination = Destination::Finishing { last };
@@ -190,9 +228,9 @@ impl Flow {
                     self.destination = Destination::Done(said);
                 }
                 Destination::LastFrame { left } => {
-                    match ready!(Pin::new(&mut destination).poll_write(cx, left)) {
-                        Ok(written @ 1..) => left.advance(written),
-                        Ok(0) | Err(_) => self.destination = Destination::Done(Said::NotOurs),
+                    match ready!(poll_some(cx, &mut destination, left)) {
+                        Ok(written) => left.advance(written),
+                        Err(_) => self.destination = Destination::Done(Said::NotOurs),
                     }
                     self.flush = Flush::Due;
                 }
@@ -261,16 +299,40 @@ impl Flow {
         mut destination: impl AsyncWrite + Unpin,
         buffers: &Buffers,
     ) -> Poll<io::Result<()>> {
-        while let Some(chunk) = &mut self.chunk {
-            if chunk.unwritten().is_empty() {
+        loop {
+            ready!(self.poll_interject(cx, &mut destination))?;
+            let Some(chunk) = &mut self.chunk else { return Poll::Ready(Ok(())) };
+            let waits = matches!(self.interjection, Interjection::Waiting(_));
+            let next = chunk.whole_frames().filter(|_| waits).unwrap_or(chunk.unwritten());
+            if next.is_empty() {
                 self.drop_chunk(buffers);
-                break;
+                continue;
             }
-            match ready!(Pin::new(&mut destination).poll_write(cx, chunk.unwritten()))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.entry.passed(self.direction, chunk.written(written)),
-            }
+            let written = ready!(poll_some(cx, &mut destination, next))?;
             self.flush = Flush::Due;
+            self.entry.passed(self.direction, chunk.written(written));
+        }
+    }
+
+    /// Writes the frame of ours, where one is waiting and its place has come.
+    fn poll_interject(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut destination: impl AsyncWrite + Unpin,
+    ) -> Poll<io::Result<()>> {
+        let stands = || self.chunk.as_ref().map_or(self.aligned, |chunk| chunk.whole_frames() == Some(&[]));
+        if let Interjection::Waiting(frame) = &self.interjection
+            && stands()
+        {
+            self.interjection = Interjection::UnderWay(frame.clone());
+        }
+        while let Interjection::UnderWay(left) = &mut self.interjection {
+            let written = ready!(poll_some(cx, &mut destination, left))?;
+            self.flush = Flush::Due;
+            left.advance(written);
+            if left.is_empty() {
+                self.interjection = Interjection::Nothing;
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -318,8 +380,11 @@ impl Flow {
     }
 
     fn sift(&mut self, buffer: Box<[u8]>, length: usize) -> Read {
-        self.entry.touch();
         let Sifted { chunk, held, aligned, verdict } = Chunk::sift(buffer, length, &mut self.follower);
+        // Answers to our own pings are no use of the tunnel.
+        if !(chunk.unwritten().is_empty() && held.is_empty()) {
+            self.entry.touch();
+        }
         (self.chunk, self.held, self.aligned) = (Some(chunk), held, aligned);
         match verdict {
             Ok(()) => Read::Chunk,
@@ -347,6 +412,18 @@ impl Flow {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+}
+
+/// Writes something, or fails.
+fn poll_some(
+    cx: &mut Context<'_>,
+    destination: impl AsyncWrite + Unpin,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    match ready!(pin!(destination).poll_write(cx, bytes))? {
+        0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+        written => Poll::Ready(Ok(written)),
     }
 }
 

@@ -11,6 +11,8 @@ const OPCODE: u8 = 0x0f;
 const CONTROL: u8 = 0x08;
 const CLOSE: u8 = 0x08;
 const PONG: u8 = 0x0a;
+/// A ping towards the viewer with a [`Mark`] (RFC 6455 section 5.5.2).
+const OWN_PING: [u8; 2] = [FIN | 0x09, size_of::<Mark>() as u8];
 const LAST_DATA_OPCODE: u8 = 0x02;
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
@@ -26,7 +28,26 @@ const NO_STATUS: u16 = 1005;
 pub(crate) struct Follower {
     direction: Direction,
     place: Place,
+    /// The pings of ours whose answers come this way, if there are any.
+    pings: Option<Mark>,
     seen: Seen,
+}
+
+/// The payload of a tunnel's own pings: a pong that carries it answers one of them (RFC 6455 section 5.5.3), any other
+/// one is somebody else's. The endpoints never see it but there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark([u8; 8]);
+
+impl Mark {
+    /// One that is like no other.
+    pub(crate) fn new() -> Self {
+        Self(fastrand::u64(..).to_be_bytes())
+    }
+
+    /// The ping that carries it to the viewer.
+    pub(crate) fn ping(self) -> Vec<u8> {
+        [&OWN_PING[..], &self.0].concat()
+    }
 }
 
 /// The next byte's meaning.
@@ -60,6 +81,8 @@ pub(crate) struct Seen {
     pub(crate) messages: u64,
     /// The code of the first Close; 1005 where it carries none.
     pub(crate) close: Option<u16>,
+    /// Pongs, whoever they are for.
+    pub(crate) pongs: u64,
 }
 
 /// What the next bytes are.
@@ -69,6 +92,8 @@ pub(crate) enum Step {
     Within(usize),
     /// So many are the rest of a frame.
     ToEnd(usize),
+    /// So many are a pong that answers the proxy's own ping: it is not to be passed on.
+    OwnPong(usize),
     /// The beginning of a frame of which too little is there: its header, or all of a control frame. They are to be
     /// given again with what follows; they are fewer than 131.
     Unfinished,
@@ -81,7 +106,12 @@ pub(crate) struct Wrong;
 impl Follower {
     /// A direction that nothing has passed in.
     pub(crate) fn new(direction: Direction) -> Self {
-        Self { direction, place: Place::Between, seen: Seen::default() }
+        Self { direction, place: Place::Between, pings: None, seen: Seen::default() }
+    }
+
+    /// From now on pongs with this mark are answers to pings of ours.
+    pub(crate) fn expect_pongs(&mut self, mark: Mark) {
+        self.pings = Some(mark);
     }
 
     /// What has passed so far.
@@ -124,12 +154,24 @@ impl Follower {
             return self.pass(header.length, header.payload, end_of, bytes);
         }
         let Some(payload) = header.control_payload(bytes) else { return Step::Unfinished };
-        if header.first & OPCODE == CLOSE {
-            let code = header.unmasked(payload).map_or(NO_STATUS, u16::from_be_bytes);
-            self.seen.close.get_or_insert(code);
+        let length = header.length + payload.len();
+        match header.first & OPCODE {
+            CLOSE => {
+                let code = header.unmasked(payload).map_or(NO_STATUS, u16::from_be_bytes);
+                self.seen.close.get_or_insert(code);
+            }
+            PONG => {
+                self.seen.pongs += 1;
+                let answered =
+                    header.unmasked(payload).filter(|_| payload.len() == size_of::<Mark>()).map(Mark);
+                if answered.is_some_and(|answered| self.pings == Some(answered)) {
+                    return Step::OwnPong(length);
+                }
+            }
+            _ => {}
         }
         self.seen.frames += 1;
-        Step::ToEnd(header.length + payload.len())
+        Step::ToEnd(length)
     }
 
     /// Passes the header, if there is one, and as much of the payload as is there.
@@ -280,6 +322,7 @@ mod tests {
                         length
                     }
                     Step::Unfinished => break,
+                    Step::OwnPong(_) => unreachable!("nobody has pinged"),
                 };
                 self.passed += length;
                 rest.drain(..length);
@@ -308,7 +351,7 @@ mod tests {
             assert_eq!(follower.step(&text[header..header + 2]), Ok(Step::Within(2)));
             assert!(!follower.is_between());
             assert_eq!(follower.step(&text[header + 2..]), Ok(Step::ToEnd(3)));
-            assert_eq!(follower.seen(), Seen { frames: 3, messages: 2, close: None });
+            assert_eq!(follower.seen(), Seen { frames: 3, messages: 2, ..Seen::default() });
         }
     }
 
@@ -323,6 +366,25 @@ mod tests {
     }
 
     #[test]
+    fn a_pong_with_our_mark_is_ours_and_any_other_is_not() {
+        let mark = Mark::new();
+        let other = [mark.0[0] ^ 1, 0, 0, 0, 0, 0, 0, 0];
+        let longer = [&mark.0[..], b"!"].concat();
+        let mut follower = Follower::new(Direction::ToOrigin);
+        let answer = frame(Direction::ToOrigin, 0x8a, &mark.0);
+        assert_eq!(follower.step(&answer), Ok(Step::ToEnd(answer.len())), "before there was a ping");
+        follower.expect_pongs(mark);
+        assert_eq!(follower.step(&answer), Ok(Step::OwnPong(answer.len())));
+        for payload in [&other[..], &longer, &mark.0[..7], b""] {
+            let pong = frame(Direction::ToOrigin, 0x8a, payload);
+            assert_eq!(follower.step(&pong), Ok(Step::ToEnd(pong.len())), "{payload:x?}");
+        }
+        let ping = frame(Direction::ToOrigin, 0x89, &mark.0);
+        assert_eq!(follower.step(&ping), Ok(Step::ToEnd(ping.len())));
+        assert_eq!(follower.seen(), Seen { frames: 6, pongs: 6, ..Seen::default() });
+    }
+
+    #[test]
     fn the_code_of_the_first_close_is_read() {
         for direction in [Direction::ToOrigin, Direction::ToViewer] {
             for (payload, code) in
@@ -331,7 +393,7 @@ mod tests {
                 let mut passing = Passing::new(direction);
                 passing.follow(&frame(direction, 0x88, payload)).unwrap();
                 passing.follow(&frame(direction, 0x88, &[3, 0xf0])).unwrap();
-                assert_eq!(passing.seen(), Seen { frames: 2, messages: 0, close: Some(code) });
+                assert_eq!(passing.seen(), Seen { frames: 2, close: Some(code), ..Seen::default() });
             }
         }
     }

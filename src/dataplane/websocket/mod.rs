@@ -12,6 +12,8 @@ pub(crate) mod closing;
 mod flow;
 pub(crate) mod frames;
 pub(crate) mod handshake;
+pub(crate) mod life;
+mod pings;
 pub(crate) mod registry;
 pub(crate) mod side;
 #[cfg(test)]

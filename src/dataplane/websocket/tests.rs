@@ -1,5 +1,8 @@
 //! The life of tunnels under a paused clock: every way to end, and what both sides see of it.
 
+mod life;
+mod orders;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,6 +18,7 @@ use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::Waits;
 use super::closing::{Closed, ClosedBy};
+use super::life::Life;
 use super::registry::{Admission, Ask, Labels, Listed, Registry, Tally, Witness};
 use super::side::{Side, Upgraded};
 use super::tunnel::{Terms, run};
@@ -159,7 +163,7 @@ struct Scene {
 
 struct Setting {
     capacity: usize,
-    idle_timeout: Option<Duration>,
+    life: Life,
     viewer_early: Bytes,
     origin_early: Bytes,
 }
@@ -168,11 +172,15 @@ impl Default for Setting {
     fn default() -> Self {
         Self {
             capacity: 64 * 1024,
-            idle_timeout: None,
+            life: Life::default(),
             viewer_early: Bytes::new(),
             origin_early: Bytes::new(),
         }
     }
+}
+
+fn living(life: Life) -> Setting {
+    Setting { life, ..Setting::default() }
 }
 
 impl Scene {
@@ -190,8 +198,7 @@ impl Scene {
         let (viewer, viewer_side) = wire(setting.capacity, setting.viewer_early);
         let (origin, origin_side) = wire(setting.capacity, setting.origin_early);
         let report = Report::default();
-        let terms =
-            Terms { labels: labels(), idle_timeout: setting.idle_timeout, witness: Box::new(report.clone()) };
+        let terms = Terms { labels: labels(), life: setting.life, witness: Box::new(report.clone()) };
         spawn_local(run(admission, terms, viewer_side, origin_side));
         Self { registry, viewer, origin, report }
     }
@@ -305,7 +312,7 @@ async fn what_is_not_taken_is_not_counted() {
     scene.viewer.send(MASKED_HI).await;
     scene.viewer.send(MASKED_HI).await;
     sleep(SECOND).await;
-    let counted = || scene.registry.list()[0].to_origin;
+    let counted = || all(&scene.registry)[0].to_origin;
     assert_eq!(counted(), Tally { bytes: 8, frames: 1, messages: 1 });
     assert_eq!(scene.origin.frame().await, (0x81, b"hi".to_vec()));
     sleep(SECOND).await;
@@ -407,7 +414,7 @@ async fn an_origin_that_takes_nothing_more_was_reset_by_itself() {
 
 #[tokio::test(flavor = "local", start_paused = true)]
 async fn silence_closes_with_1001_and_a_byte_postpones_it() {
-    let mut scene = Scene::with(Setting { idle_timeout: Some(30 * SECOND), ..Setting::default() });
+    let mut scene = Scene::with(living(Life { idle_timeout: Some(30 * SECOND), ..Life::default() }));
     sleep(29 * SECOND).await;
     scene.viewer.send(&MASKED_HI[..1]).await;
     let silent = Instant::now();
@@ -527,93 +534,4 @@ async fn a_second_close_is_never_sent() {
     assert_eq!(scene.viewer.end().await, b"");
     drop((scene.viewer, scene.origin));
     assert_eq!(scene.report.verdict().await, (ClosedBy::Viewer, 1000));
-}
-
-#[tokio::test(flavor = "local", start_paused = true)]
-async fn the_deadline_cuts_what_is_open() {
-    let scene = Scene::new();
-    sleep(SECOND).await;
-    let _handshake = scene.registry.admit(&shop()).unwrap();
-    assert_eq!(soon(scene.registry.terminate()).await, 1);
-    assert_eq!(scene.report.verdict().await, (ClosedBy::ShutdownDeadline, 1006));
-    assert!(scene.viewer.was_reset() && scene.origin.was_reset());
-}
-
-#[tokio::test(flavor = "local", start_paused = true)]
-async fn the_deadline_cuts_a_goodbye_short_and_does_not_rename_it() {
-    let mut scene = Scene::new();
-    scene.registry.drain(schedule(Duration::ZERO, 60 * SECOND));
-    assert_eq!(scene.viewer.close().await, 1012);
-    let before = Instant::now();
-    assert_eq!(soon(scene.registry.terminate()).await, 1);
-    assert_eq!(scene.report.verdict().await, (ClosedBy::Drain, 1012));
-    assert!(before.elapsed() < SECOND);
-}
-
-#[tokio::test(flavor = "local", start_paused = true)]
-async fn a_drain_closes_evenly_and_oldest_first() {
-    let registry = Registry::new(Waits::default());
-    let mut scenes: Vec<_> = (0..10)
-        .map(|_| Scene::open(registry.clone(), registry.admit(&shop()).unwrap(), Setting::default()))
-        .collect();
-    sleep(SECOND).await;
-    let before = Instant::now();
-    registry.drain(schedule(100 * SECOND, 300 * SECOND));
-    for (position, scene) in scenes.iter_mut().enumerate() {
-        assert_eq!(scene.viewer.close().await, 1012);
-        assert_eq!(before.elapsed().as_secs() / 10, position as u64);
-    }
-}
-
-#[tokio::test(flavor = "local", start_paused = true)]
-async fn the_last_goodbye_fits_before_the_deadline() {
-    let registry = Registry::new(Waits::default());
-    let admission = registry.admit(&shop()).unwrap();
-    let mut scene = Scene::open(registry.clone(), admission, Setting::default());
-    registry.drain(schedule(100 * SECOND, 6 * SECOND));
-    let before = Instant::now();
-    assert_eq!(scene.viewer.close().await, 1012);
-    assert!(before.elapsed() <= SECOND);
-}
-
-#[tokio::test(flavor = "local", start_paused = true)]
-async fn a_drain_forgets_no_handshake() {
-    let registry = Registry::new(Waits::default());
-    let admitted = registry.admit(&shop()).unwrap();
-    let failed = registry.admit(&shop()).unwrap();
-    registry.drain(schedule(10 * SECOND, 60 * SECOND));
-    assert_eq!(registry.admit(&shop()).unwrap_err(), Reason::Draining);
-    drop(failed);
-    sleep(20 * SECOND).await;
-    assert_eq!((registry.count(), all(&registry)), (1, vec![]));
-    let mut scene = Scene::open(registry.clone(), admitted, Setting::default());
-    assert_eq!(scene.viewer.close().await, 1012);
-    drop((scene.viewer, scene.origin));
-    assert_eq!(scene.report.verdict().await, (ClosedBy::Drain, 1012));
-    assert_eq!(registry.count(), 0);
-}
-
-#[tokio::test(flavor = "local", start_paused = true)]
-async fn only_the_tunnels_of_the_removed_distribution_close() {
-    let mut scene = Scene::new();
-    let other = scene.registry.admit(&ObjectKey::new("shop", "blog")).unwrap();
-    let neighbour = Scene::open(scene.registry.clone(), other, Setting::default());
-    let handshake = scene.registry.admit(&shop()).unwrap();
-    scene.registry.remove(&shop());
-    assert_eq!(scene.viewer.close().await, 1001);
-    assert_eq!(scene.origin.close().await, 1001);
-    drop((scene.viewer, scene.origin));
-    assert_eq!(scene.report.verdict().await, (ClosedBy::DistributionRemoved, 1001));
-    sleep(LONG).await;
-    assert!(neighbour.report.0.borrow().is_empty());
-    let mut late = Scene::open(scene.registry.clone(), handshake, Setting::default());
-    assert_eq!(late.viewer.close().await, 1001);
-}
-
-#[tokio::test(flavor = "local", start_paused = true)]
-async fn an_earlier_order_beats_a_later_one() {
-    let mut scene = Scene::new();
-    scene.registry.drain(schedule(LONG, 2 * LONG));
-    scene.registry.remove(&shop());
-    assert_eq!(scene.viewer.close().await, 1001);
 }

@@ -7,13 +7,14 @@
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use super::buffers::Buffers;
 use super::closing::{Cause, ClosedBy, NO_CLOSE, Verdict, say_goodbye};
 use super::flow::{Flow, Stop};
+use super::life::Life;
+use super::pings::Pings;
 use super::registry::{Admission, Labels, Order, Witness};
 use super::side::{Side, Upgraded};
 use crate::telemetry::metrics::Direction;
@@ -22,8 +23,8 @@ use crate::telemetry::metrics::Direction;
 pub(crate) struct Terms {
     /// Its names.
     pub(crate) labels: Labels,
-    /// After how long without a byte in either direction it is closed; none never.
-    pub(crate) idle_timeout: Option<Duration>,
+    /// What it is held to.
+    pub(crate) life: Life,
     /// Who is told what happens to it.
     pub(crate) witness: Box<dyn Witness>,
 }
@@ -36,8 +37,8 @@ pub(crate) async fn run<V: Side, O: Side>(
     origin: Upgraded<O>,
 ) {
     admission.open(terms.labels, terms.witness);
-    let mut tunnel = Tunnel::new(&admission, viewer, origin);
-    let ending = tunnel.pass(&admission, terms.idle_timeout).await;
+    let mut tunnel = Tunnel::new(&admission, terms.life, viewer, origin);
+    let ending = tunnel.pass(&admission, terms.life).await;
     let first = tunnel.first_end.or(tunnel.gone);
     let verdict = match ending {
         Ending::Over => first,
@@ -64,10 +65,18 @@ pub(super) struct Tunnel<V, O> {
     pub(super) origin: O,
     pub(super) to_viewer: Flow,
     pub(super) to_origin: Flow,
+    pings: Option<Pings>,
     /// The first Close, FIN or RST of a side.
     first_end: Option<Verdict>,
     /// Who did not take what was written to it, unless it still says itself why.
     gone: Option<Verdict>,
+}
+
+/// What the clock strikes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    End(Ending),
+    Ping,
 }
 
 /// How a tunnel ends.
@@ -82,11 +91,17 @@ enum Ending {
 }
 
 impl<V: Side, O: Side> Tunnel<V, O> {
-    fn new(admission: &Admission, viewer: Upgraded<V>, origin: Upgraded<O>) -> Self {
+    fn new(admission: &Admission, life: Life, viewer: Upgraded<V>, origin: Upgraded<O>) -> Self {
         let flow = |direction, early| Flow::new(direction, Rc::clone(admission.entry()), early);
+        let mut to_origin = flow(Direction::ToOrigin, viewer.early);
+        let pings = life.ping_interval.map(Pings::new);
+        if let Some(pings) = &pings {
+            to_origin.expect_pongs(pings.mark());
+        }
         Self {
             to_viewer: flow(Direction::ToViewer, origin.early),
-            to_origin: flow(Direction::ToOrigin, viewer.early),
+            to_origin,
+            pings,
             viewer: viewer.stream,
             origin: origin.stream,
             first_end: None,
@@ -95,23 +110,34 @@ impl<V: Side, O: Side> Tunnel<V, O> {
     }
 
     /// Passes bytes until something ends it.
-    async fn pass(&mut self, admission: &Admission, idle_timeout: Option<Duration>) -> Ending {
+    async fn pass(&mut self, admission: &Admission, life: Life) -> Ending {
         let entry = admission.entry();
+        let ends = life.max_duration.and_then(|longest| Instant::now().checked_add(longest));
         let mut half_closed_until = None;
         loop {
             let ordered = match entry.current_order() {
                 Some(Order::Cut) => return Ending::Reset,
-                Some(Order::Close { at, cause }) => Some((at, Ending::Goodbye(cause))),
+                Some(Order::Close { at, cause }) => Some((at, Due::End(Ending::Goodbye(cause)))),
                 None => None,
             };
-            let idle = idle_timeout.and_then(|idle| entry.last_activity().checked_add(idle));
-            let idle = idle.map(|at| (at, Ending::Goodbye(Cause::Idle)));
-            let half_closed = half_closed_until.map(|at| (at, Ending::Over));
-            let next = [ordered, idle, half_closed].into_iter().flatten().min_by_key(|(at, _)| *at);
-            if let Some((at, ending)) = next
-                && at <= Instant::now()
-            {
-                return ending;
+            let idle = life.idle_timeout.and_then(|idle| entry.last_activity().checked_add(idle));
+            let due = [
+                ordered,
+                idle.map(|at| (at, Due::End(Ending::Goodbye(Cause::Idle)))),
+                ends.map(|at| (at, Due::End(Ending::Goodbye(Cause::MaxDuration)))),
+                half_closed_until.map(|at| (at, Due::End(Ending::Over))),
+                self.pings.as_ref().map(|pings| (pings.due(), Due::Ping)),
+            ];
+            let next = due.into_iter().flatten().min_by_key(|(at, _)| *at);
+            match next {
+                Some((at, Due::End(ending))) if at <= Instant::now() => return ending,
+                Some((at, Due::Ping)) if at <= Instant::now() => {
+                    if let Some(ending) = self.ping() {
+                        return ending;
+                    }
+                    continue;
+                }
+                _ => {}
             }
             tokio::select! {
                 biased;
@@ -128,6 +154,20 @@ impl<V: Side, O: Side> Tunnel<V, O> {
                 () = reach(next.map(|(at, _)| at)) => {}
             }
         }
+    }
+
+    /// Pings the viewer, or leaves it out inside a frame in either direction: the ping would not find a place, or its
+    /// answer could not come.
+    fn ping(&mut self) -> Option<Ending> {
+        let pings = self.pings.as_mut()?;
+        match self.to_origin.pongs().filter(|_| self.to_viewer.has_place()) {
+            None => pings.skip(),
+            Some(pongs) => match pings.next(pongs) {
+                Some(ping) => self.to_viewer.interject(ping),
+                None => return Some(Ending::Goodbye(Cause::PingTimeout)),
+            },
+        }
+        None
     }
 
     fn poll_pass(&mut self, cx: &mut Context<'_>, buffers: &Buffers) -> Poll<(Direction, Stop)> {

@@ -6,12 +6,13 @@ use futures_util::StreamExt;
 use tidegate::dataplane::Limits;
 use tidegate::dataplane::websocket::Waits;
 use tidegate::drain::{Phase, Schedule};
+use tidegate::table::web_socket::MaxDuration;
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::peers::{EchoSocket, close_code, echo, handshake, open, open_on, raw_tunnel};
+use super::peers::{EchoSocket, close_code, echo, handshake, next, open, open_on, raw_tunnel};
 use crate::dataplane::rig::{LIMIT, Plane, RawOrigin, Site, field, soon};
 
 fn drain(spread: Duration) -> Phase {
@@ -89,6 +90,33 @@ async fn the_deadline_cuts_and_counts() {
     echo(&mut socket, "hello").await;
     assert_eq!(plane.stop().await, 1);
     assert!(soon(socket.next()).await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_life_ends_with_its_longest_duration_and_its_pings_are_between_the_proxy_and_the_viewer() {
+    let origin = RawOrigin::start().await;
+    let mut site = Site::new("web", &[origin.address]);
+    site.default.web_socket = |policy| {
+        policy.ping_interval = Some(Duration::from_millis(20));
+        policy.max_duration = Some(MaxDuration { longest: Duration::from_millis(300), jitter_percent: 0 });
+    };
+    let plane = Plane::serving(vec![site]);
+    let far = async { soon(accept_async(origin.accept().await.stream)).await.unwrap() };
+    let (mut socket, mut far) = tokio::join!(open(&plane), far);
+    let viewer = async {
+        let mut pings = 0;
+        loop {
+            match next(&mut socket).await {
+                // Reading on answers it.
+                Message::Ping(payload) => pings += usize::from(payload.len() == 8),
+                Message::Close(close) => return (pings, u16::from(close.unwrap().code)),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let ((pings, code), told) = tokio::join!(viewer, next(&mut far));
+    assert!(pings > 2 && code == 1012, "{pings} pings, {code}");
+    assert!(matches!(told, Message::Close(Some(close)) if u16::from(close.code) == 1001));
 }
 
 #[tokio::test]
