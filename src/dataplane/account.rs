@@ -51,6 +51,8 @@ pub(crate) struct Record {
     pub(crate) matched: Option<(Arc<LiveDistribution>, usize)>,
     /// The status of the answer; none where the viewer was gone before there was one.
     pub(crate) status: Option<StatusCode>,
+    /// Whether it opened a WebSocket.
+    pub(crate) event: Event,
     /// Why the proxy answered itself.
     pub(crate) reason: Option<&'static str>,
     pub(crate) endpoint: Option<SocketAddr>,
@@ -90,6 +92,7 @@ impl Record {
             config_generation: None,
             matched: None,
             status: None,
+            event: Event::Request,
             reason: None,
             endpoint: None,
             attempts: 0,
@@ -105,12 +108,11 @@ impl Record {
 
     /// Tells the metrics and the access log.
     pub(crate) fn tell(&self, metrics: &Metrics, access_log: &AccessLog) {
-        let protocol = if self.version == Version::HTTP_2 { "h2" } else { "h1" };
+        let (status, protocol) = (self.told_status(), protocol(self.version));
+        let duration = Some(self.duration).filter(|_| self.event == Event::Request);
         match &self.matched {
-            Some((distribution, at)) => {
-                distribution.requests(*at).count(self.told_status(), protocol, self.duration)
-            }
-            None => metrics.unmatched().count(self.told_status(), protocol, self.duration),
+            Some((distribution, at)) => distribution.requests(*at).count(status, protocol, duration),
+            None => metrics.unmatched().count(status, protocol, duration),
         }
         let origin =
             self.matched.as_ref().and_then(|(distribution, at)| distribution.origin(*at, self.sender.scheme));
@@ -133,9 +135,8 @@ impl Record {
         let key = matched.map(|(distribution, _)| &distribution.routes.distribution);
         let origin = matched.and_then(|(distribution, at)| distribution.origin(*at, self.sender.scheme));
         let session = self.viewer.session.as_ref();
-        let opens = self.status == Some(StatusCode::SWITCHING_PROTOCOLS);
         Line {
-            event: if opens { Event::WebsocketOpen } else { Event::Request },
+            event: self.event,
             request_id: text(self.request_id.as_ref()),
             trace_id: text(self.traceparent.as_ref()).and_then(trace_id),
             connection_id: Some(self.viewer.id),
@@ -174,6 +175,11 @@ impl Record {
             ..Line::default()
         }
     }
+}
+
+/// What metrics call the HTTP that a viewer speaks.
+pub(crate) fn protocol(version: Version) -> &'static str {
+    if version == Version::HTTP_2 { "h2" } else { "h1" }
 }
 
 /// What log and metric say of a viewer that went away before there was an answer: no status of HTTP says that.

@@ -17,7 +17,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 
-use super::account::Account;
+use super::account::{Account, protocol};
 use super::connection::Viewer;
 use super::connection::turn::Turn;
 use super::live::{LiveDistribution, LiveOrigin};
@@ -42,6 +42,7 @@ use crate::table::origin::Origin;
 use crate::table::reason::Reason;
 use crate::table::target::Target;
 use crate::table::web_origin::Presented;
+use crate::telemetry::access_log::Event;
 use crate::telemetry::metrics::Lost;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -50,7 +51,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 pub(crate) enum Outcome {
     /// It writes this answer.
     Answer(Response<AnswerBody>),
-    /// It writes this 101 and becomes the tunnel.
+    /// It writes this 101 and becomes the tunnel, or over HTTP/2 this 200, and the stream becomes it.
     Tunnel(Response<AnswerBody>, Box<Opened>),
 }
 
@@ -159,7 +160,7 @@ impl Exchange {
         if let Some(answer) = health::answer(&self.viewer.worker, &head.method, &authority.host, &target) {
             return answer.map(Step::Own);
         }
-        let handshake = handshake::check_request(&head.method, head.version, &head.headers)?;
+        let handshake = handshake::check_request(&head)?;
         self.asked.handshake = handshake.is_some();
         let kind = match handshake {
             Some(_) => RequestKind::WebSocket(Presented::in_head(&head.headers)),
@@ -198,6 +199,7 @@ impl Exchange {
             origin: &origin.origin,
             body: &body,
             load,
+            handshake: handshake.as_ref(),
         };
         let Composed { head, request_id, trailers } = head::compose(head, facts)?;
         self.account.record.request_id = Some(request_id);
@@ -228,7 +230,8 @@ impl Exchange {
             transport: self.viewer.transport(),
             scheme: self.account.record.sender.scheme,
             version: head.version,
-            method: &head.method,
+            // A handshake is a GET, also where HTTP/2 calls it a CONNECT.
+            method: if matches!(kind, RequestKind::WebSocket(_)) { &Method::GET } else { &head.method },
             host: &authority.host,
             target,
             kind,
@@ -310,22 +313,23 @@ impl Exchange {
         };
         let (mut head, _no_body) = response.into_parts();
         strip_of_origin(&mut head.headers);
-        head::put_upgrade(&mut head.headers);
+        let version = self.account.record.version;
+        handshake::put_agreement(&mut head, version);
         set_cookie(&mut head.headers, report.set_cookie);
         head.version = Version::HTTP_11;
-        self.account.record.status = Some(head.status);
+        let record = &mut self.account.record;
+        (record.status, record.event) = (Some(head.status), Event::WebsocketOpen);
         let labels = Labels {
             behavior: distribution.label(route_position).unwrap_or_default().to_owned(),
             origin: live.origin.key.id.clone(),
             endpoint: loaded.endpoint(),
             viewer: self.account.record.sender.address,
-            // Handshakes come over HTTP/1.1 only, so far.
-            protocol: "h1",
+            protocol: protocol(version),
             connection: self.viewer.id,
             subprotocol: agreed(&head.headers, &SEC_WEBSOCKET_PROTOCOL),
             extensions: agreed(&head.headers, &SEC_WEBSOCKET_EXTENSIONS),
         };
-        let metrics = live.metrics.web_socket_opened();
+        let metrics = live.metrics.web_socket_opened(labels.protocol);
         let witness = Box::new(TunnelWitness::new(self.account.record.clone(), metrics, loaded));
         let route = distribution.routes.at(route_position);
         let life = route.map(|route| Life::of(&route.web_socket)).unwrap_or_default();

@@ -49,6 +49,9 @@ pub struct Limits {
     /// Control frames that an HTTP/2 viewer may send at once; a tenth of it more each second, and more with what
     /// it is sent.
     pub control_frames: u32,
+    /// DATA frames of hardly any bytes that an HTTP/2 viewer may have waiting to be read, over all streams; a tunnel
+    /// reads them as they come, whether its origin does or not.
+    pub small_frames: usize,
     /// Streams that an HTTP/2 viewer may reset, or have reset by mistakes, counted alike.
     pub viewer_resets: u32,
     /// What is buffered of an HTTP/1.1 connection in each direction, and of an HTTP/2 stream on its way out, in
@@ -113,6 +116,7 @@ impl Default for Limits {
             answers_unsent: 256 * 1024,
             unflushed_bytes: 16 * 1024,
             control_frames: 1000,
+            small_frames: 2048,
             viewer_resets: 200,
             buffer_bytes: 32 * 1024,
             head_bytes: 32 * 1024,

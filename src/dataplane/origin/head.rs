@@ -1,7 +1,7 @@
 //! The head of a request as the origin reads it.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{self, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Uri, Version};
@@ -14,6 +14,7 @@ use crate::dataplane::viewer::address::Sender;
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::viewer::forwarded::{self, X_FORWARDED_HOST};
 use crate::dataplane::viewer::headers::{self, Trailers};
+use crate::dataplane::websocket::handshake::Handshake;
 use crate::table::decide::Scheme;
 use crate::table::host::Authority;
 use crate::table::origin::{HostHeader, HttpVersion, Origin};
@@ -30,6 +31,7 @@ pub(crate) struct Facts<'f> {
     pub(crate) origin: &'f Origin,
     pub(crate) body: &'f ViewerBody,
     pub(crate) load: Load,
+    pub(crate) handshake: Option<&'f Handshake>,
 }
 
 /// A head that is ready to go.
@@ -61,8 +63,8 @@ pub(crate) fn compose(mut head: Parts, facts: Facts<'_>) -> Result<Composed, Rea
         HttpVersion::Http1 => {
             headers::strip_trailer(fields, Trailers::Dropped);
             put_framing(fields, facts.body);
-            if facts.load == Load::Tunnel {
-                put_upgrade(fields);
+            if let Some(handshake) = facts.handshake {
+                handshake.put_into(&mut head);
             }
             head.version = Version::HTTP_11;
             head.uri = target.into();
@@ -79,12 +81,6 @@ pub(crate) fn compose(mut head: Parts, facts: Facts<'_>) -> Result<Composed, Rea
     }
     head.extensions.clear();
     Ok(Composed { head, request_id, trailers })
-}
-
-/// Says that the connection becomes a WebSocket; in a request and in its 101 alike.
-pub(crate) fn put_upgrade(fields: &mut HeaderMap) {
-    fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 /// hyper frames what it knows the length of, and takes a GET without one for a request without a body.

@@ -47,6 +47,8 @@ struct State {
 /// Where frames come from.
 #[derive(Debug)]
 enum Source {
+    /// There is no body: it ended with the head.
+    Nothing,
     Http1(Incoming),
     Http2 {
         stream: RecvStream,
@@ -101,6 +103,11 @@ impl ViewerBody {
     /// Takes over the body of a request over HTTP/2, whose head announces `length` bytes.
     pub(crate) fn over_http2(stream: RecvStream, length: Option<u64>, limits: &Limits) -> Self {
         Self::new(Source::Http2 { stream, length }, limits)
+    }
+
+    /// No body.
+    pub(crate) fn nothing(limits: &Limits) -> Self {
+        Self::new(Source::Nothing, limits)
     }
 
     fn new(source: Source, limits: &Limits) -> Self {
@@ -244,6 +251,7 @@ struct Cut;
 impl Source {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self {
+            Self::Nothing => Poll::Ready(None),
             Self::Http1(incoming) => {
                 Pin::new(incoming).poll_frame(cx).map(|next| next.map(|frame| frame.map_err(|_| Cut)))
             }
@@ -269,6 +277,7 @@ impl Source {
 
     fn is_end_stream(&self) -> bool {
         match self {
+            Self::Nothing => true,
             Self::Http1(incoming) => incoming.is_end_stream(),
             Self::Http2 { stream, .. } => stream.is_end_stream(),
         }
@@ -276,6 +285,7 @@ impl Source {
 
     fn size_hint(&self) -> SizeHint {
         match self {
+            Self::Nothing => SizeHint::with_exact(0),
             Self::Http1(incoming) => incoming.size_hint(),
             Self::Http2 { stream, .. } if stream.is_end_stream() => SizeHint::with_exact(0),
             Self::Http2 { length, .. } => length.map_or_else(SizeHint::default, SizeHint::with_exact),

@@ -3,6 +3,7 @@
 //! It refuses what two parties could read differently, and never repairs. hyper has parsed the head and knows
 //! where the body ends; this module looks at what hyper lets through. It knows no routes.
 
+use h2::ext::Protocol;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName, TRANSFER_ENCODING, VIA};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
@@ -34,9 +35,7 @@ pub(crate) fn check(head: &Parts, limits: &Limits) -> Result<Passed, Reason> {
     check_size(head, limits)?;
     check_framing(&head.headers)?;
     check_values(&head.headers)?;
-    if matches!(head.method, Method::CONNECT | Method::TRACE) {
-        return Err(Reason::MethodNotSupported);
-    }
+    check_method(head)?;
     let authority = host(head)?;
     check_expectation(&head.headers)?;
     if passes(&head.headers) >= limits.passes {
@@ -46,6 +45,17 @@ pub(crate) fn check(head: &Parts, limits: &Limits) -> Result<Passed, Reason> {
         return Ok(Passed::OptionsForServer);
     }
     Ok(Passed::Request { authority, target: target(&head.uri)? })
+}
+
+/// A CONNECT passes where it asks for a WebSocket (RFC 8441 section 4); names of protocols are compared in any case
+/// (RFC 9110 section 7.8).
+fn check_method(head: &Parts) -> Result<(), Reason> {
+    match (&head.method, head.extensions.get::<Protocol>()) {
+        (&Method::CONNECT, Some(protocol)) if protocol.as_str().eq_ignore_ascii_case("websocket") => Ok(()),
+        (&Method::CONNECT, Some(_)) => Err(Reason::ProtocolNotSupported),
+        (&Method::CONNECT | &Method::TRACE, _) => Err(Reason::MethodNotSupported),
+        _ => Ok(()),
+    }
 }
 
 fn check_size(head: &Parts, limits: &Limits) -> Result<(), Reason> {

@@ -1,8 +1,8 @@
-//! The opening handshake of RFC 6455 over HTTP/1.1, judged on both sides.
+//! The opening handshake, judged on both sides: of RFC 6455 over HTTP/1.1, and of RFC 8441 with a viewer over HTTP/2.
 //!
-//! Pure functions over heads: nothing is sent, stored or changed here, and subprotocols, extensions and `Origin`
-//! are the endpoints' business. Start at [`check_request`]; its [`Handshake`] then judges the origin's 101 in
-//! [`check_response`].
+//! Functions over heads: nothing is sent or stored here, and subprotocols, extensions and `Origin` are the endpoints'
+//! business. Start at [`check_request`]; its [`Handshake`] then asks the origin, which is always spoken to over
+//! HTTP/1.1, and judges its 101 in [`check_response`].
 
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -12,6 +12,8 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
     TRANSFER_ENCODING, UPGRADE,
 };
+use http::request;
+use http::response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use crate::table::reason::Reason;
@@ -34,33 +36,82 @@ const KEY_ENCODING: GeneralPurpose = GeneralPurpose::new(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Handshake {
     accept: String,
+    /// A key of ours, where the viewer has none to send.
+    key: Option<HeaderValue>,
 }
 
-/// Judges a request's head by RFC 6455 section 4.2.1.
+/// Judges a request's head by RFC 6455 section 4.2.1, or by RFC 8441 section 5 where it is a CONNECT, which the gate
+/// lets pass for `websocket` only.
 ///
 /// `None` is an ordinary request: one that does not ask for `websocket`, or asks in HTTP/1.0, where `Upgrade`
 /// is ignored (RFC 9110 section 7.8).
 /// What asks for `websocket` and gets it wrong is refused with [`Reason::BadWebsocketHandshake`], another version
 /// than 13 with [`Reason::WebsocketVersion`].
-pub(crate) fn check_request(
-    method: &Method,
-    version: Version,
-    headers: &HeaderMap,
-) -> Result<Option<Handshake>, Reason> {
-    if version != Version::HTTP_11 || !has_token(headers, &UPGRADE, "websocket") {
+pub(crate) fn check_request(head: &request::Parts) -> Result<Option<Handshake>, Reason> {
+    let headers = &head.headers;
+    if head.method == Method::CONNECT {
+        return check_connect(headers).map(Some);
+    }
+    if head.version != Version::HTTP_11 || !has_token(headers, &UPGRADE, "websocket") {
         return Ok(None);
     }
-    if method != Method::GET || !has_token(headers, &CONNECTION, "upgrade") || announces_body(headers) {
+    if head.method != Method::GET || !has_token(headers, &CONNECTION, "upgrade") || announces_body(headers) {
         return Err(Reason::BadWebsocketHandshake);
     }
-    if only(headers, &SEC_WEBSOCKET_VERSION) != Some(&SUPPORTED_VERSION) {
-        return Err(Reason::WebsocketVersion);
-    }
+    check_version(headers)?;
     let key = only(headers, &SEC_WEBSOCKET_KEY).ok_or(Reason::BadWebsocketHandshake)?.as_bytes();
     match KEY_ENCODING.decode(key) {
-        Ok(nonce) if nonce.len() == KEY_LENGTH => Ok(Some(Handshake { accept: accept_for(key) })),
+        Ok(nonce) if nonce.len() == KEY_LENGTH => Ok(Some(Handshake { accept: accept_for(key), key: None })),
         _ => Err(Reason::BadWebsocketHandshake),
     }
+}
+
+/// A CONNECT has no content (RFC 9110 section 9.3.6), so a length of what follows it, be it 0, would be one of the
+/// tunnel. A key is not used, and is replaced by one of ours.
+fn check_connect(headers: &HeaderMap) -> Result<Handshake, Reason> {
+    if headers.contains_key(CONTENT_LENGTH) {
+        return Err(Reason::BadWebsocketHandshake);
+    }
+    check_version(headers)?;
+    let mut nonce = [0; KEY_LENGTH];
+    fastrand::fill(&mut nonce);
+    let key = STANDARD.encode(nonce);
+    let accept = accept_for(key.as_bytes());
+    Ok(Handshake { accept, key: Some(HeaderValue::try_from(key).expect("base64 is visible ASCII")) })
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Reason> {
+    let is_supported = only(headers, &SEC_WEBSOCKET_VERSION) == Some(&SUPPORTED_VERSION);
+    if is_supported { Ok(()) } else { Err(Reason::WebsocketVersion) }
+}
+
+impl Handshake {
+    /// Makes a head that is ready but for this the one that asks the origin (RFC 6455 section 4.1).
+    pub(crate) fn put_into(&self, head: &mut request::Parts) {
+        head.method = Method::GET;
+        put_upgrade(&mut head.headers);
+        if let Some(key) = &self.key {
+            head.headers.insert(SEC_WEBSOCKET_KEY, key.clone());
+        }
+    }
+}
+
+/// Makes the origin's 101 what a viewer over this `version` reads: over HTTP/2 a 200 that knows nothing of keys and
+/// of upgrades, and has no length (RFC 8441 section 5, RFC 9110 section 9.3.6).
+pub(crate) fn put_agreement(head: &mut response::Parts, version: Version) {
+    if version == Version::HTTP_2 {
+        head.status = StatusCode::OK;
+        head.headers.remove(SEC_WEBSOCKET_ACCEPT);
+        head.headers.remove(CONTENT_LENGTH);
+    } else {
+        put_upgrade(&mut head.headers);
+    }
+}
+
+/// Says that the connection becomes a WebSocket; in a request and in its 101 alike.
+fn put_upgrade(fields: &mut HeaderMap) {
+    fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 /// Judges the origin's 101 by RFC 6455 section 4.1, or what else it answers a handshake with.
@@ -158,7 +209,13 @@ mod tests {
     }
 
     fn check(changes: &[(&str, &str)]) -> Result<Option<Handshake>, Reason> {
-        check_request(&Method::GET, Version::HTTP_11, &request(changes))
+        check_as(Method::GET, Version::HTTP_11, request(changes))
+    }
+
+    fn check_as(method: Method, version: Version, headers: HeaderMap) -> Result<Option<Handshake>, Reason> {
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        (parts.method, parts.version, parts.headers) = (method, version, headers);
+        check_request(&parts)
     }
 
     #[test]
@@ -181,8 +238,8 @@ mod tests {
         assert_eq!(check(&[("upgrade", "h2c")]), Ok(None));
         assert_eq!(check(&[("upgrade", "websockets")]), Ok(None));
         assert_eq!(check(&[("upgrade", "-")]), Ok(None));
-        assert_eq!(check_request(&Method::GET, Version::HTTP_10, &request(&[])), Ok(None));
-        assert_eq!(check_request(&Method::POST, Version::HTTP_10, &request(&[])), Ok(None));
+        assert_eq!(check_as(Method::GET, Version::HTTP_10, request(&[])), Ok(None));
+        assert_eq!(check_as(Method::POST, Version::HTTP_10, request(&[])), Ok(None));
     }
 
     #[test]
@@ -201,7 +258,7 @@ mod tests {
         for changes in wrong {
             assert_eq!(check(changes), Err(Reason::BadWebsocketHandshake), "{changes:?}");
         }
-        let post = check_request(&Method::POST, Version::HTTP_11, &request(&[]));
+        let post = check_as(Method::POST, Version::HTTP_11, request(&[]));
         assert_eq!(post, Err(Reason::BadWebsocketHandshake));
     }
 
@@ -224,9 +281,58 @@ mod tests {
         assert_ne!(handshake.accept, ACCEPT);
     }
 
+    fn connect(lines: &[(&str, &str)]) -> Result<Option<Handshake>, Reason> {
+        check_as(Method::CONNECT, Version::HTTP_2, head(lines))
+    }
+
+    #[test]
+    fn over_http2_the_origin_is_asked_with_a_fresh_key_of_ours() {
+        let lines = [("sec-websocket-version", "13"), ("sec-websocket-key", KEY)];
+        let mut keys = Vec::new();
+        for _ in 0..2 {
+            let handshake = connect(&lines).unwrap().unwrap();
+            let (mut asking, ()) = http::Request::connect("a").body(()).unwrap().into_parts();
+            asking.headers = head(&lines);
+            handshake.put_into(&mut asking);
+            asking.version = Version::HTTP_11;
+            // It is one that passes over HTTP/1.1, and that wants the same accept.
+            let asked = check_request(&asking).unwrap().unwrap();
+            assert_eq!(asked.accept, handshake.accept);
+            keys.push(only(&asking.headers, &SEC_WEBSOCKET_KEY).unwrap().clone());
+        }
+        assert!(keys[0] != keys[1] && keys.iter().all(|key| key != KEY), "{keys:?}");
+    }
+
+    #[test]
+    fn over_http2_the_version_is_told_and_nothing_has_a_length() {
+        let version = ("sec-websocket-version", "13");
+        assert_eq!(connect(&[]), Err(Reason::WebsocketVersion));
+        assert_eq!(connect(&[("sec-websocket-version", "12")]), Err(Reason::WebsocketVersion));
+        assert_eq!(connect(&[version, version]), Err(Reason::WebsocketVersion));
+        for length in ["0", "2"] {
+            let refused = connect(&[version, ("content-length", length)]);
+            assert_eq!(refused, Err(Reason::BadWebsocketHandshake));
+        }
+        assert!(connect(&[version]).unwrap().is_some());
+    }
+
+    #[test]
+    fn an_agreement_says_what_the_viewers_http_can_say() {
+        let lines = [("sec-websocket-accept", ACCEPT), ("sec-websocket-protocol", "chat")];
+        let agreed = |version| {
+            let (mut parts, ()) = http::Response::builder().status(101).body(()).unwrap().into_parts();
+            parts.headers = head(&lines);
+            put_agreement(&mut parts, version);
+            (parts.status.as_u16(), parts.headers)
+        };
+        assert_eq!(agreed(Version::HTTP_2), (200, head(&lines[1..])));
+        let upgraded = [&lines[..], &[("connection", "upgrade"), ("upgrade", "websocket")]].concat();
+        assert_eq!(agreed(Version::HTTP_11), (101, head(&upgraded)));
+    }
+
     #[test]
     fn only_a_101_that_answers_the_key_opens_a_tunnel() {
-        let handshake = Handshake { accept: ACCEPT.to_owned() };
+        let handshake = Handshake { accept: ACCEPT.to_owned(), key: None };
         let answer = |lines: &[(&str, &str)]| {
             check_response(&handshake, StatusCode::SWITCHING_PROTOCOLS, &head(lines))
         };
@@ -259,7 +365,7 @@ mod tests {
 
     #[test]
     fn any_other_status_is_an_ordinary_response() {
-        let handshake = Handshake { accept: ACCEPT.to_owned() };
+        let handshake = Handshake { accept: ACCEPT.to_owned(), key: None };
         for status in [StatusCode::OK, StatusCode::FORBIDDEN, StatusCode::UPGRADE_REQUIRED] {
             assert_eq!(check_response(&handshake, status, &HeaderMap::new()), Ok(Answer::Ordinary));
         }

@@ -1,6 +1,7 @@
 //! The two ends of a tunnel as it sees them: a stream that can be reset, and what was read from it too early.
 //!
-//! A tunnel knows nothing else of a connection: not whether it is encrypted, nor what was spoken on it before.
+//! A tunnel knows nothing else of a connection: not whether it is encrypted, nor what was spoken on it before, nor
+//! whether it has it for itself or is one stream of HTTP/2 (`connection::http2`).
 
 use std::task::{Context, Poll};
 
@@ -16,6 +17,10 @@ pub(crate) trait Side: AsyncRead + AsyncWrite + Unpin + 'static {
 
     /// Ready when reading would not have to wait: there are bytes, the end, or an error.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Takes in what has come, where it costs more as long as it is left. Whoever is not reading calls it, and is
+    /// woken when more has come.
+    fn take_in(&mut self, _cx: &mut Context<'_>) {}
 
     /// How much the socket has taken so far, where it is not the same as what was written: between the two TLS may
     /// hold some back. In bytes.

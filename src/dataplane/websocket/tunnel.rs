@@ -178,6 +178,8 @@ impl<V: Side, O: Side> Tunnel<V, O> {
             if let Poll::Ready(stop) = stop {
                 return Poll::Ready((Direction::ToOrigin, stop));
             }
+            // It may be the origin that is waited for.
+            viewer.take_in(cx);
         }
         if !to_viewer.is_over() {
             let stop = to_viewer.poll_pass(cx, &mut *origin, &mut *viewer, buffers);

@@ -186,9 +186,9 @@ fn origins(encoder: &mut DescriptorEncoder<'_>, all: &[std::sync::Arc<OriginMetr
     let mut family =
         Family::begin(encoder, "websocket_connections", "WebSockets that are open", MetricType::Gauge)?;
     for metrics in all {
-        let open = metrics.web_sockets.value();
-        // Viewers speak HTTP/1.1 only, so far.
-        family.gauge(&origin_labels(metrics).with("protocol", "h1"), open as f64)?;
+        for (protocol, open) in metrics.web_sockets.by_protocol() {
+            family.gauge(&origin_labels(metrics).with("protocol", protocol), open as f64)?;
+        }
     }
     Ok(())
 }

@@ -19,8 +19,8 @@ fn page(metrics: &Metrics) -> String {
 fn a_request_is_counted_under_its_distribution() {
     let metrics = metrics();
     let web = metrics.distribution(&ObjectKey::new("shop", "web"));
-    web.requests().count(StatusCode::OK, "h1", Duration::from_millis(3));
-    web.requests().count(StatusCode::SWITCHING_PROTOCOLS, "h1", Duration::from_millis(3));
+    web.requests().count(StatusCode::OK, "h1", Some(Duration::from_millis(3)));
+    web.requests().count(StatusCode::SWITCHING_PROTOCOLS, "h1", None);
     let page = page(&metrics);
     let shop = r#"namespace="shop",distribution="web""#;
     assert!(
@@ -38,7 +38,7 @@ fn series_end_with_the_last_tunnel_of_their_distribution() {
     let metrics = metrics();
     let key = ObjectKey::new("shop", "web");
     let table = metrics.distribution(&key);
-    let tunnel = table.origin("api").web_socket_opened();
+    let tunnel = table.origin("api").web_socket_opened("h1");
     drop(table);
     let open = r#"tidegate_websocket_connections{namespace="shop",distribution="web",origin="api",protocol="h1"} 1.0"#;
     assert!(page(&metrics).contains(open), "{}", page(&metrics));
@@ -51,7 +51,7 @@ fn a_close_code_of_the_application_has_one_label() {
     let metrics = metrics();
     let table = metrics.distribution(&ObjectKey::new("shop", "web"));
     for code in [4000, 4001] {
-        table.origin("api").web_socket_opened().closed("viewer", code, Duration::ZERO);
+        table.origin("api").web_socket_opened("h1").closed("viewer", code, Duration::ZERO);
     }
     let page = page(&metrics);
     assert!(page.contains(r#"closed_by="viewer",code="app"} 2"#), "{page}");
@@ -73,10 +73,10 @@ fn count_everything(metrics: &Metrics) -> (TunnelMetrics, Entered, Counted) {
     let key = ObjectKey::new("shop", "web");
     let web = metrics.distribution(&key);
     let api = web.origin("api");
-    web.requests().count(StatusCode::OK, "h1", Duration::ZERO);
+    web.requests().count(StatusCode::OK, "h1", Some(Duration::ZERO));
     web.web_socket_handshake_failed("websocket_version");
     api.failed("origin_reset");
-    let (tunnel, open) = (api.web_socket_opened(), api.web_socket_opened());
+    let (tunnel, open) = (api.web_socket_opened("h1"), api.web_socket_opened("h1"));
     tunnel.bytes(Direction::ToOrigin, 1);
     tunnel.messages(Direction::ToViewer, 1);
     tunnel.closed("viewer", 1000, Duration::ZERO);
@@ -165,7 +165,7 @@ fn the_behavior_is_told_where_it_was_asked_for() {
     let web = metrics.distribution(&ObjectKey::new("shop", "web"));
     let (api, rest) = (web.behavior("/api/*"), web.behavior("*"));
     for requests in [&api, &*web.behavior("/api/*"), &rest, metrics.unmatched()] {
-        requests.count(StatusCode::OK, "h2", Duration::ZERO);
+        requests.count(StatusCode::OK, "h2", Some(Duration::ZERO));
     }
     let before = page(&metrics);
     for line in [

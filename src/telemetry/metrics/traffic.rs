@@ -60,10 +60,10 @@ impl RequestMetrics {
         Self { behavior, finished: Counters::default(), duration: Histogram::new(REQUEST_BOUNDS) }
     }
 
-    /// Counts a finished request; `protocol` is `h1` or `h2`. An upgrade is counted with its 101.
-    pub fn count(&self, status: http::StatusCode, protocol: &'static str, duration: Duration) {
+    /// Counts a finished request; `protocol` is `h1` or `h2`. What became a WebSocket took no `duration`: it goes on.
+    pub fn count(&self, status: http::StatusCode, protocol: &'static str, duration: Option<Duration>) {
         self.finished.add((status.as_u16(), protocol), 1);
-        if status != http::StatusCode::SWITCHING_PROTOCOLS {
+        if let Some(duration) = duration {
             self.duration.observe(duration);
         }
     }
@@ -92,7 +92,25 @@ pub struct OriginMetrics {
     pub(super) retries: Counter,
     pub(super) retry_budget_exhausted: Counter,
     pub(super) connect: Histogram,
-    pub(super) web_sockets: Gauge,
+    pub(super) web_sockets: OpenWebSockets,
+}
+
+/// The WebSockets that are open, by the HTTP that they were opened over.
+#[derive(Debug, Default)]
+pub(super) struct OpenWebSockets {
+    h1: Gauge,
+    h2: Gauge,
+}
+
+impl OpenWebSockets {
+    fn over(&self, protocol: &'static str) -> &Gauge {
+        if protocol == "h2" { &self.h2 } else { &self.h1 }
+    }
+
+    /// By the label's value.
+    pub(super) fn by_protocol(&self) -> [(&'static str, i64); 2] {
+        [("h1", self.h1.value()), ("h2", self.h2.value())]
+    }
 }
 
 /// Which way bytes and messages went.
@@ -202,7 +220,7 @@ impl DistributionMetrics {
             retries: Counter::default(),
             retry_budget_exhausted: Counter::default(),
             connect: Histogram::new(CONNECT_BOUNDS),
-            web_sockets: Gauge::default(),
+            web_sockets: OpenWebSockets::default(),
         });
         origins.insert(id.to_owned(), Arc::downgrade(&made));
         made
@@ -239,10 +257,10 @@ impl OriginMetrics {
         self.connect.observe(duration);
     }
 
-    /// Counts a tunnel that opened; what is answered counts the rest of its life.
-    pub fn web_socket_opened(self: &Arc<Self>) -> TunnelMetrics {
+    /// Counts a tunnel that opened over `protocol`, `h1` or `h2`; what is answered counts the rest of its life.
+    pub fn web_socket_opened(self: &Arc<Self>, protocol: &'static str) -> TunnelMetrics {
         self.distribution.web_socket.opened.add(1);
-        TunnelMetrics { _entered: self.web_sockets.enter(), origin: Arc::clone(self) }
+        TunnelMetrics { _entered: self.web_sockets.over(protocol).enter(), origin: Arc::clone(self) }
     }
 }
 
@@ -309,7 +327,7 @@ impl Traffic {
     /// Over all Distributions.
     pub(super) fn open_web_sockets(&self) -> i64 {
         let origins = self.live().into_iter().flat_map(|metrics| metrics.live_origins());
-        origins.map(|origin| origin.web_sockets.value()).sum()
+        origins.flat_map(|origin| origin.web_sockets.by_protocol()).map(|(_, open)| open).sum()
     }
 }
 

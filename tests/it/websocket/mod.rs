@@ -2,5 +2,6 @@
 
 mod closing;
 mod handshake;
+mod over_http2;
 pub(crate) mod peers;
 mod tunnel;

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::{Body, Frame};
 use tokio::time::Instant;
@@ -33,8 +33,10 @@ pub(super) async fn send(
     response: Response<AnswerBody>,
 ) {
     let (mut head, body) = response.into_parts();
+    // What our own answers say to a connection over HTTP/1.1 has no place here (RFC 9113 section 8.2.2).
     head.headers.remove(CONNECTION);
-    head.headers.entry(DATE).or_insert_with(now);
+    head.headers.remove(UPGRADE);
+    put_date(&mut head.headers);
     put_length(&mut head.headers, head.status, method, &body);
     let empty = has_no_content(head.status) || method == Method::HEAD || body.is_end_stream();
     let head = Response::from_parts(head, ());
@@ -58,7 +60,11 @@ thread_local! {
     static NOW: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
 }
 
-/// The `Date` of an answer that has none (RFC 9110 section 6.6.1); over HTTP/1.1 hyper sets it.
+/// Dates an answer that is not (RFC 9110 section 6.6.1); over HTTP/1.1 hyper does.
+pub(super) fn put_date(headers: &mut HeaderMap) {
+    headers.entry(DATE).or_insert_with(now);
+}
+
 fn now() -> HeaderValue {
     let now = SystemTime::now();
     let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -154,7 +160,9 @@ impl<'s> Pump<'s> {
                         stream.send_reset(Reason::INTERNAL_ERROR);
                         return Poll::Ready(Sent::Reset);
                     }
-                    None => return Poll::Ready(sent(self.send(stream, Bytes::new(), Cut::Nowhere, true))),
+                    None => {
+                        return Poll::Ready(sent(self.shared.send(stream, Bytes::new(), Cut::Nowhere, true)));
+                    }
                 }
                 continue;
             }
@@ -163,7 +171,7 @@ impl<'s> Pump<'s> {
             let data = self.data.split_to(room.min(self.data.len()));
             // Where the end is known already it goes with the last data.
             let end = self.data.is_empty() && self.has_ended(cx);
-            let result = self.send(stream, data, cut, end);
+            let result = self.shared.send(stream, data, cut, end);
             if end || result.is_err() {
                 return Poll::Ready(sent(result));
             }
@@ -195,33 +203,14 @@ impl<'s> Pump<'s> {
 
     /// How much may be sent; none after a reset.
     fn poll_room(&mut self, stream: &mut SendStream<Piece>, cx: &mut Context<'_>) -> Poll<Option<usize>> {
-        stream.reserve_capacity(self.data.len());
-        let room = match self.shared.unsent.poll_room(cx) {
-            Poll::Ready(()) => match stream.capacity() {
-                0 => stream.poll_capacity(cx),
-                room => Poll::Ready(Some(Ok(room))),
-            },
-            Poll::Pending => stream.poll_reset(cx).map(|_reason| None),
-        };
-        if let Poll::Ready(room) = room {
+        if let Poll::Ready(room) = self.shared.poll_room(stream, self.data.len(), cx) {
             self.blocked_since = None;
-            return Poll::Ready(room.and_then(Result::ok));
+            return Poll::Ready(room);
         }
         let since = *self.blocked_since.get_or_insert_with(Instant::now);
         ready!(self.alarm.poll(since + self.shared.viewer.worker.limits.answer_stall, cx));
         stream.send_reset(Reason::CANCEL);
         Poll::Ready(None)
-    }
-
-    fn send(
-        &self,
-        stream: &mut SendStream<Piece>,
-        data: Bytes,
-        cut: Cut,
-        end: bool,
-    ) -> Result<(), h2::Error> {
-        self.shared.watch.data_sent(data.len(), cut);
-        stream.send_data(Piece::new(data, &self.shared.unsent), end)
     }
 }
 

@@ -53,6 +53,8 @@ pub(super) enum Streams {
     None,
     /// At least one is.
     Open,
+    /// At least one is a tunnel: it is its own business how long nothing moves, and nobody is waited for.
+    Tunnels,
 }
 
 /// What the connection does next.
@@ -105,10 +107,11 @@ impl Life {
         let now = Instant::now();
         let idle_since = match streams {
             Streams::None => Some(*self.idle_since.get_or_insert(now)),
-            Streams::Open => None,
+            Streams::Open | Streams::Tunnels => None,
         };
         self.idle_since = idle_since;
-        let stalled = meter.write_blocked_since().map(|since| since + self.waits.stall);
+        let blocked_since = meter.write_blocked_since().filter(|_| streams != Streams::Tunnels);
+        let stalled = blocked_since.map(|since| since + self.waits.stall);
         if stalled.is_some_and(|at| at <= now) {
             return Next::End(End::Stalled);
         }

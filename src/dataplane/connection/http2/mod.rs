@@ -2,30 +2,34 @@
 //!
 //! One task carries the connection and all of its streams: what a stream sends is written together with what the
 //! others send, and nothing is handed from task to task. A stream's life is in [`stream`], its answer's in
-//! [`answer`]; [`watch`] sees what `h2` does not tell.
+//! [`answer`]; [`watch`] sees what `h2` does not tell. Tunnels alone have tasks of their own ([`tunnel`]), as they have
+//! over HTTP/1.1: the connection lives as long as they do.
 
 mod answer;
 mod lent;
 mod life;
 mod piece;
 mod stream;
+mod tunnel;
 mod watch;
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use h2::Reason;
 use h2::server::{Builder, Connection};
+use h2::{Reason, SendStream};
 use tokio::time::timeout;
 
 use self::lent::Lent;
 use self::life::{Life, Next, Streams};
 use self::piece::{Piece, Unsent};
-use self::watch::{Watch, Watched};
+use self::tunnel::Tunnels;
+use self::watch::{Cut, Watch, Watched};
 use super::{Viewer, ending};
 use crate::dataplane::alarm::Alarm;
 use crate::dataplane::guarded_io::{Guarded, Meter};
@@ -43,6 +47,40 @@ struct Shared {
     viewer: Rc<Viewer>,
     watch: Rc<Watch>,
     unsent: Rc<Unsent>,
+    tunnels: Tunnels,
+}
+
+impl Shared {
+    /// How much of `wanted` bytes may be sent; none after a reset.
+    fn poll_room(
+        &self,
+        stream: &mut SendStream<Piece>,
+        wanted: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<usize>> {
+        stream.reserve_capacity(wanted);
+        if self.unsent.poll_room(cx).is_pending() {
+            return stream.poll_reset(cx).map(|_reason| None);
+        }
+        let mut room = stream.capacity();
+        // It is woken also where what was added is nothing.
+        while room == 0 {
+            let Some(Ok(added)) = ready!(stream.poll_capacity(cx)) else { return Poll::Ready(None) };
+            room = added;
+        }
+        Poll::Ready(Some(room))
+    }
+
+    fn send(
+        &self,
+        stream: &mut SendStream<Piece>,
+        data: Bytes,
+        cut: Cut,
+        end: bool,
+    ) -> Result<(), h2::Error> {
+        self.watch.data_sent(data.len(), cut);
+        stream.send_data(Piece::new(data, &self.unsent), end)
+    }
 }
 
 /// Why the connection is over.
@@ -70,8 +108,8 @@ async fn live<S: Side>(viewer: Rc<Viewer>, stream: S) {
     let end = match timeout(limits.request_head, settings(limits).handshake(watched)).await {
         Ok(Ok(http)) => {
             let unsent = Unsent::new(limits.answers_unsent);
-            let shared = Rc::new(Shared { viewer: Rc::clone(&viewer), watch, unsent });
-            drive(http, shared, &meter).await
+            let shared = Shared { viewer: Rc::clone(&viewer), watch, unsent, tunnels: Tunnels::default() };
+            drive(http, Rc::new(shared), &meter).await
         }
         Ok(Err(_)) | Err(_) => End::Finished,
     };
@@ -92,6 +130,8 @@ fn settings(limits: &Limits) -> Builder {
         .initial_connection_window_size(limits.connection_window)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(limits.buffer_bytes)
+        .data_frame_budget(limits.small_frames.saturating_mul(watch::SMALL))
+        .enable_connect_protocol()
         .max_local_error_reset_streams(usize::try_from(limits.viewer_resets).ok());
     builder
 }
@@ -104,6 +144,7 @@ async fn drive<S: Side>(mut http: Http<S>, shared: Rc<Shared>, meter: &Meter) ->
     let mut drain = pin!(follow(worker.drain.clone(), &phase));
     let mut streams = FuturesUnordered::new();
     poll_fn(|cx| {
+        shared.watch.turn_begins();
         // 1. HTTP/2 goes on: what came is read, what is ready is written, streams begin.
         loop {
             match http.poll_accept(cx) {
@@ -125,7 +166,11 @@ async fn drive<S: Side>(mut http: Http<S>, shared: Rc<Shared>, meter: &Meter) ->
         while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {}
         // 3. The replica leaves, the connection is old, or somebody waits too long.
         let _never_ends = drain.as_mut().poll(cx);
-        let open = if streams.is_empty() { Streams::None } else { Streams::Open };
+        let open = match (shared.tunnels.are_open(cx), streams.is_empty()) {
+            (true, _) => Streams::Tunnels,
+            (false, false) => Streams::Open,
+            (false, true) => Streams::None,
+        };
         loop {
             // Where memory is short this connection leaves as if the replica did.
             let phase = match worker.asks_to_leave() {

@@ -1,4 +1,4 @@
-//! One stream: a request, its exchange, its answer.
+//! One stream: a request, its exchange, its answer or the tunnel that it becomes.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -9,10 +9,10 @@ use bytes::{BufMut, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::piece::Piece;
-use super::{Shared, answer};
+use super::{Shared, answer, tunnel};
 use crate::dataplane::exchange::{self, Outcome};
 use crate::dataplane::viewer::body::ViewerBody;
 
@@ -28,7 +28,12 @@ pub(super) async fn serve(
     let length = single_length(&mut head.headers);
     let mut continues = head.headers.contains_key(EXPECT);
     let method = head.method.clone();
-    let body = ViewerBody::over_http2(incoming, length, &shared.viewer.worker.limits);
+    let limits = &shared.viewer.worker.limits;
+    // What follows a CONNECT is no body (RFC 9113 section 8.5): it waits for the tunnel, in the stream's window.
+    let (body, waiting) = match method {
+        Method::CONNECT => (ViewerBody::nothing(limits), Some(incoming)),
+        _ => (ViewerBody::over_http2(incoming, length, limits), None),
+    };
     let answer = {
         let mut exchange = pin!(exchange::serve(Rc::clone(&shared.viewer), None, head, body.clone()));
         poll_fn(|cx| {
@@ -46,8 +51,11 @@ pub(super) async fn serve(
     drop(body);
     match answer {
         Some(Outcome::Answer(response)) => answer::send(&shared, respond, &method, response).await,
-        // Nobody can have asked for one in a way that HTTP/2 allows.
-        Some(Outcome::Tunnel(..)) => respond.send_reset(Reason::INTERNAL_ERROR),
+        Some(Outcome::Tunnel(response, opened)) => match waiting {
+            Some(incoming) => tunnel::begin(&shared, respond, response, incoming, *opened),
+            // Nothing else asks for one.
+            None => respond.send_reset(Reason::INTERNAL_ERROR),
+        },
         None => {}
     }
 }

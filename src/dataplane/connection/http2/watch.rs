@@ -19,6 +19,12 @@ use crate::dataplane::limits::Limits;
 const PREFACE: usize = 24;
 const FRAME_HEADER: usize = 9;
 
+/// A DATA frame below that size costs more than its bytes, in bytes; `h2` counts those that it holds.
+pub(super) const SMALL: usize = 256;
+
+/// After so many of them in one turn of the connection, whoever takes them has a turn.
+const SMALL_IN_A_TURN: u32 = 256;
+
 /// What a window that is opened on purpose lets pass at least, in bytes.
 const WORTHWHILE: usize = 1024;
 
@@ -43,6 +49,8 @@ pub(super) enum Cut {
 pub(super) struct Watch {
     control: Allowance,
     resets: Allowance,
+    /// Small DATA frames that came in this turn.
+    small: Cell<u32>,
     unfinished_since: Cell<Option<Instant>>,
 }
 
@@ -51,6 +59,7 @@ impl Watch {
         Rc::new(Self {
             control: Allowance::new(limits.control_frames),
             resets: Allowance::new(limits.viewer_resets),
+            small: Cell::new(0),
             unfinished_since: Cell::new(None),
         })
     }
@@ -58,6 +67,11 @@ impl Watch {
     /// Whether there were more control frames or resets than anybody needs.
     pub(super) fn is_flooded(&self) -> bool {
         self.control.exceeded.get() || self.resets.exceeded.get()
+    }
+
+    /// The connection has its turn.
+    pub(super) fn turn_begins(&self) {
+        self.small.set(0);
     }
 
     /// Since when a header block lacks its end.
@@ -86,9 +100,9 @@ impl Watch {
         self.resets.spend();
     }
 
-    fn frame_begins(&self, kind: u8) {
+    fn frame_begins(&self, kind: u8, length: usize) {
         match kind {
-            DATA => {}
+            DATA => self.small.set(self.small.get() + u32::from(length < SMALL)),
             HEADERS | CONTINUATION => {
                 if self.unfinished_since.get().is_none() {
                     self.unfinished_since.set(Some(Instant::now()));
@@ -197,7 +211,7 @@ impl FrameHeaders {
             let [length @ .., kind, _, _, _, _, _] = self.header;
             let [high, middle, low] = length.map(usize::from);
             (self.unseen, self.filled) = ((high << 16) | (middle << 8) | low, 0);
-            watch.frame_begins(kind);
+            watch.frame_begins(kind, self.unseen);
         }
     }
 }
@@ -205,6 +219,10 @@ impl FrameHeaders {
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.watch.small.get() >= SMALL_IN_A_TURN {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let result = Pin::new(&mut this.stream).poll_read(cx, buf);
         if let Some(read) = buf.filled().get(before..).filter(|read| !read.is_empty()) {
@@ -288,7 +306,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_allowance_comes_back_with_time_and_with_what_is_sent() {
         let watch = watch(10);
-        let ping = || watch.frame_begins(6);
+        let ping = || watch.frame_begins(6, 8);
         (0..10).for_each(|_| ping());
         watch.data_sent(1, Cut::Nowhere);
         watch.data_sent(WORTHWHILE - 1, Cut::ByWindow);

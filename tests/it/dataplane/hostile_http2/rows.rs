@@ -11,6 +11,9 @@ const METHOD: Field<'static> = (":method", b"GET");
 const SCHEME: Field<'static> = (":scheme", b"https");
 const AUTHORITY: Field<'static> = (":authority", b"web.example");
 const PATH: Field<'static> = (":path", b"/");
+const CONNECT: Field<'static> = (":method", b"CONNECT");
+const WEBSOCKET: Field<'static> = (":protocol", b"websocket");
+const VERSION_13: Field<'static> = ("sec-websocket-version", b"13");
 
 /// A row whose stream is one HEADERS frame.
 fn head(name: &'static str, fields: &[Field<'_>], fate: Fate) -> Row {
@@ -57,10 +60,19 @@ fn plain() -> Fate {
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    [pseudo_fields(), authorities(), targets(), methods(), names_and_values(), connection_fields(), framing()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        pseudo_fields(),
+        authorities(),
+        targets(),
+        methods(),
+        protocols(),
+        names_and_values(),
+        connection_fields(),
+        framing(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// RFC 9113 section 8.3: all before the others, each once, none unknown.
@@ -150,7 +162,6 @@ fn targets() -> Vec<Row> {
 
 fn methods() -> Vec<Row> {
     let method = |name, value: &'static [u8], fate| but(name, (":method", value), fate);
-    let connect = (":method", &b"CONNECT"[..]);
     vec![
         method("a method of lower case", b"get", refused(403, "method_not_allowed_by_behavior")),
         method("TRACE", b"TRACE", refused(405, "method_not_supported")),
@@ -159,17 +170,43 @@ fn methods() -> Vec<Row> {
         method("an empty method", b"", unreadable()),
         method("a method with a colon", b"GE:T", unreadable()),
         method("CONNECT with a path", b"CONNECT", malformed()),
-        head("CONNECT", &[connect, AUTHORITY], refused(405, "method_not_supported")),
-        head("CONNECT without an authority", &[connect], refused(405, "method_not_supported")),
-        head(
-            "CONNECT for another protocol",
-            &[connect, (":protocol", b"connect-udp"), SCHEME, AUTHORITY, PATH],
-            malformed(),
-        ),
+        head("CONNECT", &[CONNECT, AUTHORITY], refused(405, "method_not_supported")),
+        head("CONNECT without an authority", &[CONNECT], refused(405, "method_not_supported")),
         head(
             "OPTIONS of the server",
             &[(":method", b"OPTIONS"), SCHEME, AUTHORITY, (":path", b"*")],
             refused(204, ""),
+        ),
+    ]
+}
+
+/// RFC 8441 section 4: a CONNECT with a protocol has what other requests have, too.
+fn protocols() -> Vec<Row> {
+    let asks = |row, protocol: &'static [u8], fate| {
+        head(row, &[CONNECT, (":protocol", protocol), SCHEME, AUTHORITY, PATH], fate)
+    };
+    let with =
+        |row, field, fate| head(row, &[CONNECT, WEBSOCKET, SCHEME, AUTHORITY, PATH, VERSION_13, field], fate);
+    vec![
+        asks("another protocol", b"connect-udp", refused(501, "protocol_not_supported")),
+        asks("an empty protocol", b"", refused(501, "protocol_not_supported")),
+        asks("a WebSocket of no version", b"websocket", refused(426, "websocket_version")),
+        head("a protocol twice", &[CONNECT, WEBSOCKET, WEBSOCKET, SCHEME, AUTHORITY, PATH], malformed()),
+        head("a WebSocket without a scheme", &[CONNECT, WEBSOCKET, AUTHORITY, PATH, VERSION_13], malformed()),
+        head("a WebSocket without a path", &[CONNECT, WEBSOCKET, SCHEME, AUTHORITY, VERSION_13], malformed()),
+        head(
+            "a WebSocket without an authority",
+            &[CONNECT, WEBSOCKET, SCHEME, PATH, VERSION_13],
+            refused(400, "bad_host"),
+        ),
+        with("a WebSocket with a length", ("content-length", b"0"), refused(400, "bad_websocket_handshake")),
+        with("a WebSocket that upgrades", ("upgrade", b"websocket"), malformed()),
+        with("a WebSocket that names its connection", ("connection", b"upgrade"), malformed()),
+        with("a WebSocket with a Host of its own", ("host", b"other.example"), refused(400, "bad_host")),
+        head(
+            "a GET with the fields of a WebSocket",
+            &[METHOD, SCHEME, AUTHORITY, PATH, VERSION_13],
+            passes("GET / HTTP/1.1\nhost: web.example\nsec-websocket-version: 13"),
         ),
     ]
 }

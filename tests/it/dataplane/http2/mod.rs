@@ -23,18 +23,18 @@ use super::rig::{Plane, Site, soon, table};
 use super::tls::{self, Made, certificates, handshake, make};
 
 /// A data plane whose sites have a certificate.
-pub(super) struct Door {
-    plane: Plane,
+pub(crate) struct Door {
+    pub(crate) plane: Plane,
     certificate: Made,
     client: Arc<ClientConfig>,
 }
 
 impl Door {
-    pub(super) fn open(sites: Vec<Site>) -> Self {
+    pub(crate) fn open(sites: Vec<Site>) -> Self {
         Self::with(Limits::default(), sites)
     }
 
-    pub(super) fn with(limits: Limits, sites: Vec<Site>) -> Self {
+    pub(crate) fn with(limits: Limits, sites: Vec<Site>) -> Self {
         let plane = Plane::of_one_worker(limits, Vec::new());
         let names: Vec<String> = sites.iter().map(|site| format!("{}.example", site.name)).collect();
         let made = make(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -43,21 +43,25 @@ impl Door {
     }
 
     /// A stream on which HTTP/2 was agreed on.
-    pub(super) async fn stream(&self) -> TlsStream<TcpStream> {
+    pub(crate) async fn stream(&self) -> TlsStream<TcpStream> {
         let viewer = handshake(&self.plane, &self.client, "web.example").await.unwrap();
         assert_eq!(viewer.stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         viewer.stream
     }
 
-    pub(super) async fn connect(&self) -> Client {
-        Client::on(self.stream().await, &h2::client::Builder::new()).await
+    pub(crate) async fn connect(&self) -> Client {
+        self.connect_as(&h2::client::Builder::new()).await
+    }
+
+    pub(crate) async fn connect_as(&self, builder: &h2::client::Builder) -> Client {
+        Client::on(self.stream().await, builder).await
     }
 }
 
 /// A client's connection.
-pub(super) struct Client {
-    requests: SendRequest<Bytes>,
-    connection: JoinHandle<Result<(), h2::Error>>,
+pub(crate) struct Client {
+    pub(crate) requests: SendRequest<Bytes>,
+    pub(crate) connection: JoinHandle<Result<(), h2::Error>>,
 }
 
 impl Client {
@@ -67,26 +71,26 @@ impl Client {
     }
 
     /// Sends a head, and a body later.
-    async fn open(&mut self, request: Request<()>) -> (ResponseFuture, SendStream<Bytes>) {
+    pub(crate) async fn open(&mut self, request: Request<()>) -> (ResponseFuture, SendStream<Bytes>) {
         let mut requests = soon(self.requests.clone().ready()).await.unwrap();
         requests.send_request(request, false).unwrap()
     }
 
     /// Sends a request without a body and waits for the head of its answer.
-    pub(super) async fn send(&mut self, request: Request<()>) -> Result<Response<RecvStream>, h2::Error> {
+    pub(crate) async fn send(&mut self, request: Request<()>) -> Result<Response<RecvStream>, h2::Error> {
         let mut requests = soon(self.requests.clone().ready()).await?;
         soon(requests.send_request(request, true)?.0).await
     }
 
     /// Sends a request without a body and reads its whole answer.
-    async fn ask(&mut self, request: Request<()>) -> Response<String> {
+    pub(crate) async fn ask(&mut self, request: Request<()>) -> Response<String> {
         let (head, body) = self.send(request).await.unwrap().into_parts();
         let (text, _) = read(body).await.unwrap();
         Response::from_parts(head, String::from_utf8(text).unwrap())
     }
 }
 
-fn get(uri: &str) -> Request<()> {
+pub(crate) fn get(uri: &str) -> Request<()> {
     Request::get(uri).body(()).unwrap()
 }
 
@@ -95,7 +99,7 @@ fn post(uri: &str) -> Request<()> {
 }
 
 /// Reads a body to its end; gives its trailers, too.
-pub(super) async fn read(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
+pub(crate) async fn read(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
     let mut text = Vec::new();
     while let Some(data) = soon(body.data()).await {
         let data = data?;
@@ -106,7 +110,7 @@ pub(super) async fn read(mut body: RecvStream) -> Result<(Vec<u8>, Option<Header
 }
 
 /// What an answer says of an error of ours.
-fn error<T>(response: &Response<T>) -> (u16, Option<&str>) {
+pub(crate) fn error<T>(response: &Response<T>) -> (u16, Option<&str>) {
     let reason = response.headers().get("x-tidegate-error").map(|reason| reason.to_str().unwrap());
     (response.status().as_u16(), reason)
 }
