@@ -15,6 +15,14 @@ use crate::object::ObjectKey;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts(pub BTreeMap<ObjectKey, Arc<DistributionFacts>>);
 
+impl Facts {
+    /// All that is wrong with one Distribution, in the words of its conditions.
+    pub fn told(&self, key: &ObjectKey) -> Vec<String> {
+        let findings = self.0.get(key).into_iter().flat_map(|facts| &facts.findings);
+        findings.map(|finding| finding.message.clone()).collect()
+    }
+}
+
 /// What is known of one Distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DistributionFacts {

@@ -160,7 +160,8 @@ fn belongs(transport: Transport<'_>, host: &HostName, owner: &ObjectKey) -> bool
     shown == owner || (shown.namespace == owner.namespace && identity.certificate.covers(host))
 }
 
-fn root_object(routes: &Routes, request: Request<'_>) -> Option<Target> {
+/// The target in place of `/`, where there is a default root object.
+pub(super) fn root_object(routes: &Routes, request: Request<'_>) -> Option<Target> {
     let object = routes.default_root_object.as_deref()?;
     let applies = request.kind == RequestKind::Http && request.target.path() == "/";
     applies.then(|| request.target.with_path(object))
@@ -197,6 +198,14 @@ fn redirect(request: Request<'_>) -> Outcome {
         Method::GET | Method::HEAD => Outcome::RedirectToHttps(StatusCode::MOVED_PERMANENTLY),
         _ if request.version < Version::HTTP_11 => Outcome::Refuse(Reason::HttpsOnly),
         _ => Outcome::RedirectToHttps(StatusCode::TEMPORARY_REDIRECT),
+    }
+}
+
+/// Where a redirect to HTTPS leads: to the same target, on a port that is left out where it is HTTPS's own.
+pub fn https_location(host: &HostName, port: u16, target: &Target) -> String {
+    match port {
+        443 => format!("https://{host}{target}"),
+        port => format!("https://{host}:{port}{target}"),
     }
 }
 

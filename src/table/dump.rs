@@ -11,7 +11,7 @@ use super::balancing::{Affinity, Algorithm, Balancing, HashOn, OutlierDetection}
 use super::certificate::{Certificate, OwnCertificate};
 use super::host::HostName;
 use super::origin::{Digest, Endpoint, HostHeader, HttpVersion, Origin, OriginTls, Trust, Zone};
-use super::route::{Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy, ViewerProtocols};
+use super::route::{Route, RouteTarget, Routes, ServingState, ViewerProtocols};
 use super::web_socket::Handshakes;
 
 /// What stands in place of a value that may be secret.
@@ -80,16 +80,11 @@ fn fingerprint(certificate: &Certificate) -> String {
 }
 
 fn behavior(route: &Route) -> Value {
-    let policy = match route.viewer_protocol_policy {
-        ViewerProtocolPolicy::AllowAll => "allow-all",
-        ViewerProtocolPolicy::HttpsOnly => "https-only",
-        ViewerProtocolPolicy::RedirectToHttps => "redirect-to-https",
-    };
     let target = route.target.origins().next().map(|origin| origin.key.id.as_str());
     json!({
         "pathPattern": route.label(),
         "target": target,
-        "viewerProtocolPolicy": policy,
+        "viewerProtocolPolicy": route.viewer_protocol_policy.as_str(),
         "allowedMethods": route.allowed_methods.iter().map(|method| method.as_str()).collect::<Vec<_>>(),
         "maxRequestBodyBytes": route.max_request_body_bytes,
         "webSocket": {

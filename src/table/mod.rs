@@ -8,6 +8,7 @@ pub mod balancing;
 pub mod certificate;
 pub mod decide;
 mod dump;
+pub mod explain;
 pub mod host;
 pub mod origin;
 pub mod path_pattern;

@@ -45,6 +45,84 @@ impl PathPattern {
             retry = Some((behind, s));
         }
     }
+
+    /// Why `path` does not match; none where it does.
+    pub fn mismatch(&self, path: &str) -> Option<Mismatch> {
+        let unmet = self.unmet(path)?;
+        let folded = Self(self.0.to_ascii_lowercase().into());
+        Some(Mismatch { unmet, only_case: folded.matches(&path.to_ascii_lowercase()) })
+    }
+
+    /// The first of the things that the pattern asks for and `path` does not have.
+    fn unmet(&self, path: &str) -> Option<Unmet> {
+        let text = |piece: &[u8]| String::from_utf8_lossy(piece).into_owned();
+        let mut pieces: Vec<&[u8]> = self.0.as_bytes().split(|byte| *byte == b'*').collect();
+        let path = path.as_bytes();
+        let (first, last) = (pieces.remove(0), pieces.pop());
+        let Some(last) = last else {
+            return (!fits(first, path)).then(|| Unmet::Whole(self.to_string()));
+        };
+        let Some(mut rest) = behind_beginning(first, path) else {
+            return Some(Unmet::Beginning(text(first)));
+        };
+        let before_end = rest.len().checked_sub(last.len()).and_then(|at| rest.split_at_checked(at));
+        match before_end {
+            Some((before, end)) if fits(last, end) => rest = before,
+            _ => return Some(Unmet::End(text(last))),
+        }
+        for piece in pieces {
+            match (0..=rest.len()).find_map(|at| behind_beginning(piece, rest.get(at..)?)) {
+                Some(behind) => rest = behind,
+                None => return Some(Unmet::Middle(text(piece))),
+            }
+        }
+        None
+    }
+}
+
+/// Whether a piece without `*` is like the whole of `bytes`.
+fn fits(piece: &[u8], bytes: &[u8]) -> bool {
+    piece.len() == bytes.len()
+        && piece.iter().zip(bytes).all(|(wanted, found)| *wanted == b'?' || wanted == found)
+}
+
+/// What follows a piece without `*` at the beginning of `bytes`.
+fn behind_beginning<'b>(piece: &[u8], bytes: &'b [u8]) -> Option<&'b [u8]> {
+    let (beginning, behind) = bytes.split_at_checked(piece.len())?;
+    fits(piece, beginning).then_some(behind)
+}
+
+/// Why a path does not match, as the end of "does not match since ".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    unmet: Unmet,
+    /// Whether it would in another case of letters.
+    only_case: bool,
+}
+
+/// What a pattern asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Unmet {
+    /// The whole path, of a pattern without `*`.
+    Whole(String),
+    /// What stands before the first `*`.
+    Beginning(String),
+    /// What stands behind the last one.
+    End(String),
+    /// What stands between two.
+    Middle(String),
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.unmet {
+            Unmet::Whole(whole) => write!(f, "the path is not {whole}")?,
+            Unmet::Beginning(beginning) => write!(f, "the path does not begin with {beginning}")?,
+            Unmet::End(end) => write!(f, "the path does not end with {end}")?,
+            Unmet::Middle(piece) => write!(f, "the path has no {piece} in between")?,
+        }
+        if self.only_case { f.write_str(", and case counts") } else { Ok(()) }
+    }
 }
 
 impl fmt::Display for PathPattern {
@@ -85,5 +163,48 @@ mod tests {
         for (pattern, path, expected) in rows {
             assert_eq!(PathPattern::new(pattern).matches(path), expected, "{pattern} on {path}");
         }
+    }
+    #[test]
+    fn a_mismatch_names_what_is_missing() {
+        let rows = [
+            ("/api", "/api/", "the path is not /api"),
+            ("/api/*", "/api", "the path does not begin with /api/"),
+            ("/api/*", "/API/x", "the path does not begin with /api/, and case counts"),
+            ("*.jpg", "/a.png", "the path does not end with .jpg"),
+            ("/a*a", "/a", "the path does not end with a"),
+            ("/*/v?/*.js", "/lib/w1/a.js", "the path has no /v?/ in between"),
+        ];
+        for (pattern, path, expected) in rows {
+            let told = PathPattern::new(pattern).mismatch(path).map(|mismatch| mismatch.to_string());
+            assert_eq!(told.as_deref(), Some(expected), "{pattern} on {path}");
+        }
+    }
+
+    #[test]
+    fn there_is_a_mismatch_exactly_where_there_is_no_match() {
+        for pattern in words(&['a', 'b', '?', '*'], 5) {
+            let pattern = PathPattern::new(&format!("/{pattern}"));
+            for path in words(&['a', 'b'], 4) {
+                let path = format!("/{path}");
+                let matches = pattern.mismatch(&path).is_none();
+                assert_eq!(matches, pattern.matches(&path), "{pattern} on {path}");
+            }
+        }
+    }
+
+    /// Every word of these letters, up to a length.
+    fn words(letters: &[char], longest: usize) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut begin = 0;
+        for _ in 0..longest {
+            let end = words.len();
+            for word in begin..end {
+                words.extend(
+                    letters.iter().map(|letter| format!("{}{letter}", words[word])).collect::<Vec<_>>(),
+                );
+            }
+            begin = end;
+        }
+        words
     }
 }

@@ -142,6 +142,17 @@ pub enum ViewerProtocolPolicy {
     RedirectToHttps,
 }
 
+impl ViewerProtocolPolicy {
+    /// As the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AllowAll => "allow-all",
+            Self::HttpsOnly => "https-only",
+            Self::RedirectToHttps => "redirect-to-https",
+        }
+    }
+}
+
 /// `allowedMethods`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedMethods(Vec<Method>);

@@ -2,9 +2,10 @@
 //!
 //! `tests/golden/AREA/CASE.in.yaml` holds Kubernetes objects, `CASE.out.yaml` the table and each Distribution's
 //! status without what is at its default. `UPDATE_GOLDEN=1` writes the outputs anew.
-//! Two more kinds exist in these files only: `Case` sets what is no object (the time, the default certificate, the
-//! zone, the kinds that cannot be read), and `Later` ends a first step whose memory the second one gets; the objects behind it
-//! replace those before it, and a `Gone` one deletes. `tidy` keeps the files short and together.
+//! More kinds exist in these files only: `Case` sets what is no object (the time, the default certificate, the zone,
+//! the kinds that cannot be read), and `Later` ends a first step whose memory the second one gets; the objects behind
+//! it replace those before it, and a `Gone` one deletes. Where `Explain` asks what requests would meet, the answers
+//! stand in the output instead. `tidy` keeps the files short and together.
 
 mod input;
 mod output;
@@ -37,7 +38,7 @@ fn every_golden_input_gives_its_output() {
 /// Translates the steps of a case, each with the memory of the one before, and tells the last one.
 fn tell(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let Case { now, default_certificate, zone, steps } = input::parse(&text, path);
+    let Case { now, default_certificate, zone, questions, steps } = input::parse(&text, path);
     let options = Options { default_certificate, endpoint_addresses: EndpointAddresses::Cluster, zone };
     let mut memory = Memory::default();
     let mut last = None;
@@ -46,7 +47,10 @@ fn tell(path: &Path) -> String {
         memory = translation.memory.clone();
         last = Some(translation);
     }
-    output::tell(&last.unwrap(), now)
+    if questions.is_empty() {
+        return output::tell(&last.unwrap(), now);
+    }
+    output::explain(&last.unwrap(), &questions)
 }
 
 /// The files of `tests/golden` whose name ends so, in order.

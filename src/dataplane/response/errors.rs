@@ -7,6 +7,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::dataplane::websocket::handshake;
+use crate::table::decide::https_location;
 use crate::table::host::HostName;
 use crate::table::reason::Reason;
 use crate::table::target::Target;
@@ -104,20 +105,17 @@ pub(crate) fn error(reason: Reason, format: Format) -> Response<Bytes> {
     response
 }
 
-/// The redirect to the same target over HTTPS; the default port is left out.
+/// The redirect to the same target over HTTPS.
 pub(crate) fn redirect_to_https(
     status: StatusCode,
     host: &HostName,
     port: u16,
     target: &Target,
 ) -> Response<Bytes> {
-    let location = match port {
-        443 => format!("https://{host}{target}"),
-        port => format!("https://{host}:{port}{target}"),
-    };
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
-    let location = HeaderValue::try_from(location).expect("host names and targets are visible ASCII");
+    let location = HeaderValue::try_from(https_location(host, port, target))
+        .expect("host names and targets are visible ASCII");
     response.headers_mut().insert(LOCATION, location);
     response
 }

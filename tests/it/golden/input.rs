@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidegate::object::ObjectKey;
 use tidegate::snapshot::{Kind, Snapshot, Undecodable};
+use tidegate::table::explain::{self, Question};
 
 /// What one golden input asks for.
 pub(super) struct Case {
@@ -19,6 +20,8 @@ pub(super) struct Case {
     pub(super) default_certificate: Option<ObjectKey>,
     /// `--zone`.
     pub(super) zone: Option<String>,
+    /// What `explain` is asked of the last table.
+    pub(super) questions: Vec<Question>,
     /// The snapshots, one after the other.
     pub(super) steps: Vec<Snapshot>,
 }
@@ -43,12 +46,14 @@ struct Setting {
 pub(super) fn parse(text: &str, path: &Path) -> Case {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
     let now = "2026-06-01T00:00:00Z".parse().unwrap();
-    let mut case = Case { now, default_certificate: None, zone: None, steps: Vec::new() };
+    let mut case =
+        Case { now, default_certificate: None, zone: None, questions: Vec::new(), steps: Vec::new() };
     let mut snapshot = Snapshot::default();
     for document in documents {
         let place = format!("{}: {document}", path.display());
         match document["kind"].as_str().expect(&place) {
             "Case" => apply(serde_json::from_value(document).expect(&place), &mut case, &mut snapshot),
+            "Explain" => case.questions.push(question(&document)),
             "Later" => case.steps.push(snapshot.clone()),
             "Gone" => assert!(snapshot.secrets.remove(&key(&document)).is_some(), "{place}"),
             "Distribution" => add_distribution(&document, &mut snapshot),
@@ -82,6 +87,12 @@ fn apply(setting: Setting, case: &mut Case, snapshot: &mut Snapshot) {
 
 fn kind_of(name: &str) -> Kind {
     Kind::ALL.into_iter().find(|kind| kind.as_str() == name).unwrap()
+}
+
+fn question(document: &Value) -> Question {
+    let method = document["method"].as_str().unwrap_or("GET");
+    let url = document["url"].as_str().unwrap();
+    Question::parse(url, method, explain::Kind::AsTheUrlSays, document["origin"].as_str()).unwrap()
 }
 
 /// An object that does not decode leaves its last version where it is.

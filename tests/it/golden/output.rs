@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use serde_saphyr::LitString;
 use tidegate::conditions::facts::DistributionFacts;
 use tidegate::conditions::{Fleet, finish};
+use tidegate::table::explain::{self, Question};
 use tidegate::translate::Translation;
 
 /// What a golden output holds.
@@ -20,6 +22,16 @@ pub(super) fn tell(translation: &Translation, now: Timestamp) -> String {
     let mut told = told;
     prune(&mut told);
     serde_saphyr::to_string(&told).unwrap()
+}
+
+/// What `explain` says to each question, line by line.
+pub(super) fn explain(translation: &Translation, questions: &[Question]) -> String {
+    let told = questions.iter().map(|question| {
+        let explanation = explain::explain(&translation.table, question, 443);
+        let explanation = explanation.with_findings(|key| translation.facts.told(key));
+        LitString(explanation.to_string())
+    });
+    serde_saphyr::to_string(&told.collect::<Vec<_>>()).unwrap()
 }
 
 /// The status, each condition as one line; those that simply hold are left out.

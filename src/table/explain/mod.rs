@@ -1,0 +1,365 @@
+//! What a request would meet, and why: the decision of [`decide`], told for people and for scripts.
+//!
+//! Nothing is judged here. The outcome is that of the function which serves; the rest says what it saw on its way.
+//! Values of headers may come from Secrets and are never told. Start with [`explain`].
+
+mod question;
+mod text;
+mod why;
+
+use serde::{Deserialize, Serialize};
+
+pub use question::{BadQuestion, Kind, Question};
+
+use super::RoutingTable;
+use super::decide::{self, Decision, Match, Request, RequestKind, Scheme, TlsIdentity, Transport, decide};
+use super::host::{HostName, HostPattern};
+use super::origin::{self, HostHeader, HttpVersion, Zone};
+use super::reason::Reason;
+use super::route::Routes;
+use super::target::Target;
+use super::web_origin::Presented;
+use crate::nearest::nearest;
+use crate::object::ObjectKey;
+
+/// What one request would meet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// What was asked.
+    pub request: Asked,
+    /// Who answers for the host.
+    pub distribution: Option<Owner>,
+    /// The most similar alias, where nobody does.
+    pub did_you_mean: Option<String>,
+    /// What the viewer's TLS handshake meets; none without TLS.
+    pub tls: Option<Handshake>,
+    /// The behaviors before the one that matched, in their order.
+    pub passed_over: Vec<PassedOver>,
+    /// The behavior that matched.
+    pub behavior: Option<Behavior>,
+    /// What the viewer gets.
+    pub outcome: Outcome,
+    /// Where the behavior sends requests that pass.
+    pub origin: Option<Origin>,
+    /// What is wrong with the Distribution, as its conditions say it; the table does not know.
+    pub findings: Vec<String>,
+}
+
+/// A request as it was understood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// The method.
+    pub method: String,
+    /// The URL; of a WebSocket handshake one of `ws` or `wss`.
+    pub url: String,
+    /// Whether it is a WebSocket handshake.
+    pub web_socket: bool,
+}
+
+/// The Distribution that answers for a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owner {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The generation of the spec that is served.
+    pub generation: i64,
+    /// The alias that the host falls under.
+    pub alias: String,
+    /// Why that one.
+    pub why: String,
+}
+
+/// What a TLS handshake meets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Handshake {
+    /// This certificate is shown.
+    #[serde(rename_all = "camelCase")]
+    Shown {
+        /// SHA-256 over its chain.
+        fingerprint: String,
+        /// Which one it is.
+        which: String,
+        /// Whether it names the host, so that viewers believe it.
+        covers_host: bool,
+    },
+    /// It is refused, for this reason.
+    Refused(String),
+}
+
+/// A behavior that comes first and does not match.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PassedOver {
+    /// Its position in `cacheBehaviors`.
+    pub index: usize,
+    /// Its pattern.
+    pub path_pattern: String,
+    /// Why it does not match.
+    pub why: String,
+}
+
+/// The behavior that matches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Behavior {
+    /// Its position in `cacheBehaviors`; none for the default one.
+    pub index: Option<usize>,
+    /// Its pattern; `*` for the default one.
+    pub path_pattern: String,
+    /// The path that was matched, where `defaultRootObject` replaced the viewer's.
+    pub root_object: Option<String>,
+    /// What plain HTTP gets.
+    pub viewer_protocol_policy: String,
+    /// Which methods pass.
+    pub allowed_methods: Vec<String>,
+}
+
+/// What a viewer gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Outcome {
+    /// The answer of an origin.
+    Forward,
+    /// A redirect.
+    Redirect {
+        /// Its status.
+        status: u16,
+        /// Where to.
+        location: String,
+        /// Why.
+        why: String,
+    },
+    /// An error of the proxy itself.
+    Refuse {
+        /// Its status.
+        status: u16,
+        /// Its reason, as `x-tidegate-error` has it.
+        reason: String,
+        /// Why.
+        why: String,
+    },
+    /// No TLS, so that there is no request.
+    TlsRefused,
+}
+
+/// How an origin would be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// `origins[].id`.
+    pub id: String,
+    /// `http` or `https`.
+    pub scheme: String,
+    /// `http1.1` or `http2`.
+    pub http_version: String,
+    /// The target that it sees.
+    pub target: String,
+    /// The Host that it sees.
+    pub host: String,
+    /// The names of `customHeaders`, which replace what the viewer sends.
+    pub headers_added: Vec<String>,
+    /// Who may answer.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One of an origin's endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: String,
+    /// Whether it is asked before those of other zones.
+    pub own_zone: bool,
+}
+
+impl Explanation {
+    /// The same with what is said of the Distribution that answers.
+    pub fn with_findings(self, of: impl Fn(&ObjectKey) -> Vec<String>) -> Self {
+        let owner = self.distribution.as_ref();
+        let findings = owner.map(|owner| of(&ObjectKey::new(&*owner.namespace, &*owner.name)));
+        Self { findings: findings.unwrap_or_default(), ..self }
+    }
+}
+
+/// Says what a request would meet; redirects to HTTPS name `https_redirect_port`, as those of `serve` do.
+pub fn explain(table: &RoutingTable, question: &Question, https_redirect_port: u16) -> Explanation {
+    let host = &question.authority.host;
+    let owner = table.hosts.find(host).map(|(_, routes)| &**routes);
+    let mut explanation = Explanation {
+        request: Asked {
+            method: question.method.to_string(),
+            url: question.url(),
+            web_socket: question.kind == Kind::WebSocket,
+        },
+        distribution: owner.map(|routes| tell_owner(routes, host)),
+        did_you_mean: if owner.is_none() { nearest_alias(table, host) } else { None },
+        tls: None,
+        passed_over: Vec::new(),
+        behavior: None,
+        outcome: Outcome::TlsRefused,
+        origin: None,
+        findings: Vec::new(),
+    };
+    let identity = match question.scheme {
+        Scheme::Http => None,
+        Scheme::Https => {
+            let (told, identity) = shake_hands(table, owner, host);
+            explanation.tls = Some(told);
+            let Some(identity) = identity else { return explanation };
+            Some(identity)
+        }
+    };
+    let transport = identity.as_ref().map_or(Transport::Plain, Transport::Tls);
+    let request = request(question, transport);
+    let Decision { matched, outcome } = decide(&table.hosts, request);
+    if let Some(matched) = matched {
+        let replaced = decide::root_object(matched.routes, request);
+        let target = replaced.as_ref().unwrap_or(&question.target);
+        explanation.passed_over = passed_over(&matched, target.path());
+        explanation.behavior = Some(behavior(&matched, replaced.as_ref()));
+        explanation.origin = origin(table, question, &matched, target);
+    }
+    let serving = explanation.origin.as_ref().is_some_and(|origin| !origin.endpoints.is_empty());
+    explanation.outcome = match outcome {
+        decide::Outcome::RedirectToHttps(status) => Outcome::Redirect {
+            status: status.as_u16(),
+            location: decide::https_location(host, https_redirect_port, &question.target),
+            why: "viewerProtocolPolicy is redirect-to-https, and the request is plain HTTP".to_owned(),
+        },
+        decide::Outcome::Forward { .. } if serving => Outcome::Forward,
+        // Nobody judges that beforehand: endpoints come and go.
+        decide::Outcome::Forward { .. } => {
+            refuse(Reason::NoEndpoints, "no endpoint of the origin serves".to_owned())
+        }
+        decide::Outcome::Refuse(reason) => {
+            let why = why::refused(reason, owner, matched.map(|matched| matched.route), question);
+            refuse(reason, why)
+        }
+    };
+    explanation
+}
+
+fn request<'q>(question: &'q Question, transport: Transport<'q>) -> Request<'q> {
+    let presented = question.web_origin.as_ref().map_or(Presented::Nothing, Presented::Value);
+    Request {
+        transport,
+        scheme: question.scheme,
+        version: http::Version::HTTP_11,
+        method: &question.method,
+        host: &question.authority.host,
+        target: &question.target,
+        kind: match question.kind {
+            Kind::AsTheUrlSays => RequestKind::Http,
+            Kind::WebSocket => RequestKind::WebSocket(presented),
+        },
+    }
+}
+
+fn refuse(reason: Reason, why: String) -> Outcome {
+    Outcome::Refuse { status: reason.status().as_u16(), reason: reason.as_str().to_owned(), why }
+}
+
+fn tell_owner(routes: &Routes, host: &HostName) -> Owner {
+    let ObjectKey { namespace, name } = routes.distribution.clone();
+    let mut matching: Vec<_> = routes.aliases.iter().filter(|alias| alias.matches(host)).collect();
+    // The one that won: the exact name, else the longest wildcard.
+    matching.sort_by_key(|alias| match alias {
+        HostPattern::Exact(_) => usize::MAX,
+        HostPattern::Wildcard(base) => base.as_str().len(),
+    });
+    let alias = matching.last();
+    let why = match alias {
+        Some(HostPattern::Wildcard(_)) => "the longest wildcard above the host, which nobody has by itself",
+        _ => "the host itself",
+    };
+    let alias = alias.map(ToString::to_string).unwrap_or_default();
+    Owner { namespace, name, generation: routes.generation, alias, why: why.to_owned() }
+}
+
+fn nearest_alias(table: &RoutingTable, host: &HostName) -> Option<String> {
+    let aliases = table.hosts.routes().iter().flat_map(|routes| &routes.aliases);
+    let aliases: Vec<String> = aliases.map(ToString::to_string).collect();
+    nearest(host.as_str(), aliases.iter().map(String::as_str)).map(str::to_owned)
+}
+
+/// What a viewer that asks for `host` is shown, and what its requests are judged by.
+fn shake_hands(
+    table: &RoutingTable,
+    owner: Option<&Routes>,
+    host: &HostName,
+) -> (Handshake, Option<TlsIdentity>) {
+    let certificates = &table.certificates;
+    let (certificate, which) = match owner {
+        None => (certificates.default.as_ref(), "the default certificate, since nobody has the host"),
+        Some(routes) => {
+            let own = certificates.by_distribution.contains_key(&routes.distribution);
+            let which = if own { "viewerCertificate" } else { "the default certificate" };
+            (certificates.of_owner(&routes.distribution, host), which)
+        }
+    };
+    let Some(certificate) = certificate else {
+        return (Handshake::Refused(why::no_certificate(table, owner)), None);
+    };
+    let told = Handshake::Shown {
+        fingerprint: format!("sha256:{}", certificate.fingerprint),
+        which: which.to_owned(),
+        covers_host: certificate.covers(host),
+    };
+    let distribution = owner.map(|routes| routes.distribution.clone());
+    (told, Some(TlsIdentity { distribution, certificate: certificate.clone() }))
+}
+
+fn passed_over(matched: &Match<'_>, path: &str) -> Vec<PassedOver> {
+    let before = matched.routes.ordered.iter().enumerate().take(matched.route_position);
+    before
+        .filter_map(|(index, route)| {
+            let pattern = route.pattern.as_ref()?;
+            let why = pattern.mismatch(path)?.to_string();
+            Some(PassedOver { index, path_pattern: pattern.to_string(), why })
+        })
+        .collect()
+}
+
+fn behavior(matched: &Match<'_>, root_object: Option<&Target>) -> Behavior {
+    let Match { route, route_position, .. } = matched;
+    Behavior {
+        index: route.pattern.as_ref().map(|_| *route_position),
+        path_pattern: route.label(),
+        root_object: root_object.map(|target| target.path().to_owned()),
+        viewer_protocol_policy: route.viewer_protocol_policy.as_str().to_owned(),
+        allowed_methods: route.allowed_methods.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// How the origin would be asked, also where a policy keeps this request from it.
+fn origin(table: &RoutingTable, question: &Question, matched: &Match<'_>, target: &Target) -> Option<Origin> {
+    let origin = matched.route.target.of(question.scheme)?;
+    let host = match &origin.host_header {
+        HostHeader::Viewer => question.authority.to_string(),
+        HostHeader::Fixed(host) => String::from_utf8_lossy(host.as_bytes()).into_owned(),
+    };
+    let http_version = match (question.kind, origin.http_version) {
+        (Kind::AsTheUrlSays, HttpVersion::Http2) => "http2",
+        (Kind::WebSocket, _) | (_, HttpVersion::Http1) => "http1.1",
+    };
+    let endpoint = |endpoint: &origin::Endpoint| Endpoint {
+        address: endpoint.address.to_string(),
+        own_zone: endpoint.zone == Zone::Own,
+    };
+    let endpoints = table.endpoints.of(&origin.key).map(|endpoints| &**endpoints).unwrap_or_default();
+    Some(Origin {
+        id: origin.key.id.clone(),
+        scheme: origin.key.scheme.as_str().to_owned(),
+        http_version: http_version.to_owned(),
+        target: format!("{}{target}", origin.path_prefix),
+        host,
+        headers_added: origin.custom_headers.iter().map(|(name, _)| name.to_string()).collect(),
+        endpoints: endpoints.iter().map(endpoint).collect(),
+    })
+}

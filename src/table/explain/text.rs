@@ -1,0 +1,109 @@
+//! An explanation as people read it: one fact a line, in the order in which a request meets them.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::super::reason::Reason;
+use super::{Behavior, Explanation, Handshake, Origin, Outcome, Owner};
+
+/// How far the names of the lines reach.
+const NAMES: usize = 13;
+
+impl Display for Explanation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut lines = Lines(f);
+        let what = if self.request.web_socket { ", a WebSocket handshake" } else { "" };
+        lines.line("request", format_args!("{} {}{what}", self.request.method, self.request.url))?;
+        match (&self.distribution, &self.did_you_mean) {
+            (Some(owner), _) => lines.owner(owner)?,
+            (None, Some(alias)) => lines.line("alias", format_args!("none; did you mean {alias}?"))?,
+            (None, None) => lines.line("alias", "none")?,
+        }
+        if let Some(tls) = &self.tls {
+            lines.tls(tls)?;
+        }
+        for over in &self.passed_over {
+            let told = format_args!("cacheBehaviors[{}] {}: no, {}", over.index, over.path_pattern, over.why);
+            lines.line("passed over", told)?;
+        }
+        if let Some(behavior) = &self.behavior {
+            lines.behavior(behavior)?;
+        }
+        match &self.outcome {
+            Outcome::Forward => lines.line("outcome", "forwarded")?,
+            Outcome::Redirect { status, location, why } => {
+                lines.line("outcome", format_args!("{status} to {location}, since {why}"))?;
+            }
+            Outcome::Refuse { status, reason, why } => {
+                lines.line("outcome", format_args!("{status} {reason}, since {why}"))?;
+            }
+            Outcome::TlsRefused => lines.line("outcome", "no request, since TLS is refused")?,
+        }
+        // What a request never gets to is left to the JSON.
+        let gets_there = match &self.outcome {
+            Outcome::Forward => true,
+            Outcome::Refuse { reason, .. } => reason == Reason::NoEndpoints.as_str(),
+            Outcome::Redirect { .. } | Outcome::TlsRefused => false,
+        };
+        if let Some(origin) = self.origin.as_ref().filter(|_| gets_there) {
+            lines.origin(origin)?;
+        }
+        self.findings.iter().try_for_each(|finding| lines.line("finding", finding))
+    }
+}
+
+struct Lines<'f, 'b>(&'f mut Formatter<'b>);
+
+impl Lines<'_, '_> {
+    /// One fact. What is no character for a terminal is shown as `?`: some names come from others.
+    fn line(&mut self, name: &str, fact: impl Display) -> fmt::Result {
+        let fact = fact.to_string().replace(char::is_control, "?");
+        writeln!(self.0, "{name:<NAMES$}{fact}")
+    }
+
+    fn owner(&mut self, owner: &Owner) -> fmt::Result {
+        let Owner { namespace, name, generation, alias, why } = owner;
+        self.line("distribution", format_args!("{namespace}/{name}, generation {generation}"))?;
+        self.line("alias", format_args!("{alias}, {why}"))
+    }
+
+    fn tls(&mut self, tls: &Handshake) -> fmt::Result {
+        match tls {
+            Handshake::Shown { fingerprint, which, covers_host } => {
+                let trusted =
+                    if *covers_host { "" } else { "; it does not name the host, so viewers refuse it" };
+                self.line("certificate", format_args!("{fingerprint}, {which}{trusted}"))
+            }
+            Handshake::Refused(why) => self.line("certificate", format_args!("none: {why}")),
+        }
+    }
+
+    fn behavior(&mut self, behavior: &Behavior) -> fmt::Result {
+        let Behavior { index, path_pattern, root_object, viewer_protocol_policy, allowed_methods } = behavior;
+        let matched = root_object.as_ref();
+        let matched = matched.map(|path| format!(", for {path}, the defaultRootObject")).unwrap_or_default();
+        match index {
+            Some(index) => {
+                self.line("behavior", format_args!("cacheBehaviors[{index}] {path_pattern}{matched}"))?;
+            }
+            None => self.line("behavior", format_args!("defaultCacheBehavior{matched}"))?,
+        }
+        self.line("policy", format_args!("{viewer_protocol_policy}; {}", allowed_methods.join(", ")))
+    }
+
+    fn origin(&mut self, origin: &Origin) -> fmt::Result {
+        let Origin { id, scheme, http_version, target, host, headers_added, endpoints } = origin;
+        self.line("origin", format_args!("{id:?} over {scheme}, {http_version}"))?;
+        self.line("target", target)?;
+        self.line("host", host)?;
+        if !headers_added.is_empty() {
+            self.line("adds", headers_added.join(", "))?;
+        }
+        if endpoints.is_empty() {
+            self.line("endpoints", "none")?;
+        }
+        endpoints.iter().try_for_each(|endpoint| {
+            let zone = if endpoint.own_zone { ", of the own zone" } else { "" };
+            self.line("endpoint", format_args!("{}{zone}", endpoint.address))
+        })
+    }
+}

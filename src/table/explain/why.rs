@@ -1,0 +1,62 @@
+//! Why a request is refused, as a clause for people: which field of which behavior says so.
+
+use super::super::RoutingTable;
+use super::super::certificate::OwnCertificate;
+use super::super::reason::Reason;
+use super::super::route::{Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy};
+use super::question::Question;
+
+/// Why [`decide`] gave this reason.
+///
+/// [`decide`]: crate::table::decide::decide
+pub(super) fn refused(
+    reason: Reason,
+    owner: Option<&Routes>,
+    route: Option<&Route>,
+    question: &Question,
+) -> String {
+    match (reason, owner, route) {
+        (Reason::NoDistribution, None, _) => "no Distribution has an alias for the host".to_owned(),
+        (Reason::NoDistribution, Some(routes), _) if routes.state == ServingState::Disabled => {
+            "spec.enabled is false".to_owned()
+        }
+        (Reason::MethodNotSupported, ..) => format!("no behavior can allow {}", question.method),
+        (Reason::HttpsOnly, _, Some(route))
+            if route.viewer_protocol_policy == ViewerProtocolPolicy::HttpsOnly =>
+        {
+            "viewerProtocolPolicy is https-only, and the request is plain HTTP".to_owned()
+        }
+        (Reason::MethodNotAllowedByBehavior, _, Some(route)) => {
+            let allowed: Vec<&str> = route.allowed_methods.iter().map(|method| method.as_str()).collect();
+            format!("allowedMethods has {}, and not {}", allowed.join(", "), question.method)
+        }
+        (Reason::WebsocketDisabled, ..) => "webSocket.enabled is false".to_owned(),
+        (Reason::WebsocketOrigin, _, Some(route)) => {
+            let allowed: Vec<String> = route.web_socket.allowed_origins.iter().collect();
+            format!("webSocket.allowedOrigins has {}, and not what the handshake says", allowed.join(", "))
+        }
+        (Reason::NoEndpoints, _, Some(Route { target: RouteTarget::MatchViewer { .. }, .. })) => format!(
+            "the origin cannot be spoken to over {}, as originProtocolPolicy match-viewer asks",
+            question.scheme.as_str()
+        ),
+        (Reason::NoEndpoints, ..) => "what the behavior names cannot be served as it says".to_owned(),
+        _ => "of what the request is".to_owned(),
+    }
+}
+
+/// Why no certificate may be shown.
+pub(super) fn no_certificate(table: &RoutingTable, owner: Option<&Routes>) -> String {
+    let has_default = table.certificates.default.is_some();
+    let own = owner.and_then(|routes| table.certificates.by_distribution.get(&routes.distribution));
+    match (own, has_default) {
+        (Some(OwnCertificate::Usable(_) | OwnCertificate::Unusable), _) => {
+            "the Secret of viewerCertificate gives no usable certificate, and no other may stand in for it"
+        }
+        (None, true) => "there is no viewerCertificate, and the default certificate does not name the host",
+        (None, false) if owner.is_some() => {
+            "there is no viewerCertificate, and no default certificate (--default-certificate)"
+        }
+        (None, false) => "nobody has the host, and there is no default certificate (--default-certificate)",
+    }
+    .to_owned()
+}
