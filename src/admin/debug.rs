@@ -81,11 +81,11 @@ fn file(problem: &FileProblem) -> File<'_> {
     File { path, line: *line, column: *column, field, message }
 }
 
-fn nothing_yet() -> Page {
+pub(super) fn nothing_yet() -> Page {
     text(StatusCode::SERVICE_UNAVAILABLE, "no complete table yet\n")
 }
 
-fn json(value: &impl Serialize) -> Page {
+pub(super) fn json(value: &impl Serialize) -> Page {
     match serde_json::to_vec_pretty(value) {
         Ok(mut body) => {
             body.push(b'\n');

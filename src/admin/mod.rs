@@ -1,11 +1,13 @@
 //! The admin pages: health, metrics, and what an operator wants to see of the live configuration.
 //!
 //! Read-only and plain: it learns what is served through channels, and which tunnels are open from the data plane's
-//! handle. Pages under `/debug/` show every tenant's routes, so they answer only the networks that may see them.
+//! handle. Pages under `/debug/`, and `/explain`, show every tenant's routes, so they answer only the
+//! networks that may see them.
 //! Start with [`answer`].
 
 mod connections;
 mod debug;
+mod explain;
 mod health;
 mod judgements;
 mod metrics;
@@ -46,7 +48,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 const CONNECTION_LIMIT: Duration = Duration::from_secs(600);
 
 /// What there is, for whoever asks for something else.
-const PAGES: &str = "/livez  /readyz  /metrics  /debug/table  /debug/status  /debug/connections\n";
+const PAGES: &str = "/livez  /readyz  /metrics  /debug/table  /debug/status  /debug/connections  /explain\n";
 
 /// What the pages are made of.
 #[derive(Clone, Debug)]
@@ -59,6 +61,8 @@ pub struct Sources {
     pub plane: dataplane::Handle,
     /// How far the end has come.
     pub drain: Drain,
+    /// The port that redirects to HTTPS name.
+    pub https_redirect_port: u16,
     /// Who may see the debug pages.
     pub debug_from: Vec<IpNet>,
 }
@@ -129,7 +133,7 @@ fn answer(sources: &Sources, peer: IpAddr, method: &Method, uri: &Uri) -> Page {
         return page;
     }
     let path = uri.path();
-    if path.starts_with("/debug/") && !may_debug(&sources.debug_from, peer) {
+    if (path.starts_with("/debug/") || path == "/explain") && !may_debug(&sources.debug_from, peer) {
         return text(
             StatusCode::FORBIDDEN,
             "debug pages answer only the networks of --debug-from, by default loopback: use kubectl port-forward\n",
@@ -142,6 +146,9 @@ fn answer(sources: &Sources, peer: IpAddr, method: &Method, uri: &Uri) -> Page {
         "/debug/table" => debug::table(&sources.judgements.borrow()),
         "/debug/status" => debug::status(&sources.judgements.borrow()),
         "/debug/connections" => connections::list(&sources.plane, uri.query()),
+        "/explain" => {
+            explain::page_of(&sources.judgements.borrow(), uri.query(), sources.https_redirect_port)
+        }
         _ => text(StatusCode::NOT_FOUND, PAGES),
     }
 }

@@ -202,6 +202,7 @@ async fn start_control(
         judgements: judgements.clone(),
         plane: plane.clone(),
         drain: drain.clone(),
+        https_redirect_port: settings.viewers.https_redirect_port,
         debug_from: settings.process.debug_from.clone(),
     };
     tasks.spawn("the admin server", admin::serve(listener, sources, CancellationToken::new()));

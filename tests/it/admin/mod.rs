@@ -58,7 +58,14 @@ impl Server {
         let (judged, judgements) = watch::channel(None);
         let debug_from = vec![debug_from.parse().unwrap()];
         let (metrics_too, judgements_too) = (metrics.clone(), judgements.clone());
-        let sources = Sources { metrics: metrics_too, judgements: judgements_too, plane, drain, debug_from };
+        let sources = Sources {
+            metrics: metrics_too,
+            judgements: judgements_too,
+            plane,
+            drain,
+            https_redirect_port: 8443,
+            debug_from,
+        };
         let _tasks = [
             tokio::spawn(admin::follow(found, judged, metrics, Voice::Silent, Timestamp::now)),
             tokio::spawn(admin::serve(listener, sources, CancellationToken::new())),
@@ -242,7 +249,9 @@ async fn values_that_may_be_secret_are_on_no_page() {
 async fn debug_pages_answer_only_the_networks_that_may_see_them() {
     let mut server = Server::start("192.0.2.0/24").await;
     server.found(nothing_found()).await;
-    for path in ["/debug/table", "/debug/status", "/debug/connections", "/debug/other"] {
+    for path in
+        ["/debug/table", "/debug/status", "/debug/connections", "/debug/other", "/explain?url=http://h/"]
+    {
         assert_eq!(server.get(path).await.status, 403, "{path}");
     }
     for path in ["/livez", "/readyz", "/metrics"] {
@@ -261,4 +270,34 @@ async fn an_unknown_page_lists_the_known_and_nothing_is_written() {
     assert!(posted.head.contains("allow: GET, HEAD"), "{}", posted.head);
     let head = server.ask("HEAD", "/livez").await;
     assert_eq!((head.status, head.body.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn a_request_is_explained_by_the_table_in_force() {
+    let mut server = Server::start("127.0.0.0/8").await;
+    let page = "/explain?url=http%3A%2F%2Fshop.example.com%2Fa%3Fb%26c&method=POST";
+    assert_eq!(server.get(page).await.status, 503);
+    server.found(one_without_its_service()).await;
+    let told: Value = serde_json::from_str(&server.get(page).await.body).unwrap();
+    assert_eq!(told["request"]["url"], "http://shop.example.com/a?b&c");
+    assert_eq!(told["distribution"]["name"], "web");
+    assert_eq!(told["outcome"]["reason"], "no_endpoints");
+    assert!(told["findings"][0].as_str().unwrap().contains("Service shop/api not found"), "{told}");
+}
+
+#[tokio::test]
+async fn what_is_no_question_is_told_what_to_write() {
+    let server = Server::start("127.0.0.0/8").await;
+    let rows = [
+        ("/explain", "url is missing; there are url=..., method=..., websocket=true"),
+        ("/explain?url=shop.example.com", "write https:// or http:// in front of it"),
+        ("/explain?url=http://h/&method=get", "write GET"),
+        ("/explain?url=http://h/&websocket=yes", "websocket=true"),
+        ("/explain?url=http://h/&methd=GET", "\"methd\" with the value \"GET\" is unknown"),
+    ];
+    for (page, remedy) in rows {
+        let answer = server.get(page).await;
+        assert_eq!(answer.status, 400, "{page}");
+        assert!(answer.body.contains(remedy), "{page}: {}", answer.body);
+    }
 }
