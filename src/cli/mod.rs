@@ -8,6 +8,8 @@ mod crd;
 mod demo;
 mod descriptors;
 mod ending;
+mod explain;
+mod offline;
 mod replica;
 mod serve;
 mod signals;
@@ -15,10 +17,12 @@ mod source;
 mod tasks;
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::settings::Settings;
@@ -51,6 +55,7 @@ enum Command {
     Serve(Box<Settings>),
     Demo(demo::Demo),
     Connections(connections::Connections),
+    Explain(explain::Explain),
     /// Print the CustomResourceDefinition of Distributions
     Crd,
 }
@@ -69,13 +74,13 @@ pub(crate) enum End {
 pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
     let command = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line.command,
-        Err(usage) => return explain(&usage),
+        Err(usage) => return tell_usage(&usage),
     };
     match execute(command) {
         Ok(End::Well) => ExitCode::SUCCESS,
         Ok(End::Cut) => ExitCode::from(3),
         Err(error) => match error.downcast_ref::<clap::Error>() {
-            Some(usage) => explain(usage),
+            Some(usage) => tell_usage(usage),
             None => fail(&error),
         },
     }
@@ -86,6 +91,7 @@ fn execute(command: Command) -> anyhow::Result<End> {
         Command::Serve(settings) => serve::run(&settings),
         Command::Demo(demo) => demo::run(&demo),
         Command::Connections(asked) => connections::run(&asked),
+        Command::Explain(asked) => explain::run(&asked),
         Command::Crd => crd::run(),
     }
 }
@@ -99,8 +105,19 @@ fn print(text: &str) -> anyhow::Result<End> {
     }
 }
 
+/// What was typed is wrong in a way that only its meaning tells.
+fn usage(wrong: impl Display) -> anyhow::Error {
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{wrong}\n")).into()
+}
+
+/// Tells beside the output, which scripts read.
+#[expect(clippy::print_stderr, reason = "stdout has the answer")]
+fn note(told: impl Display) {
+    eprintln!("{told}");
+}
+
 /// Help and version go to stdout and end well; usage errors go to stderr and end with 2.
-fn explain(usage: &clap::Error) -> ExitCode {
+fn tell_usage(usage: &clap::Error) -> ExitCode {
     // Nobody is left to tell when the terminal itself is gone.
     let _terminal_gone = usage.print();
     u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)

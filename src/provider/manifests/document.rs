@@ -31,12 +31,23 @@ const DEFAULT_NAMESPACE: &str = "default";
 pub(crate) struct Document {
     /// Where it begins.
     pub(crate) position: Position,
+    /// Whether it is about an object of ours at all.
+    pub(crate) of: Of,
     /// Which object it is, where that much can be read.
     pub(crate) identity: Option<Identity>,
     /// The object, or all that is wrong with the document (never an empty list).
     pub(crate) object: Result<Object, Vec<Flaw>>,
     /// Whether the documents behind this one could not be read.
     pub(crate) ends_file: bool,
+}
+
+/// Whose objects a document is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// One of our kinds, or what was meant for one.
+    Ours,
+    /// A kind of another API, which is no business of ours: a Deployment, say.
+    Others,
 }
 
 /// An object of one of the kinds, shared so that what did not change is told by its pointer.
@@ -92,6 +103,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Vec<Document> {
             // After an error within a document the parser goes on if it can, so only the last one may hide others.
             Err(error) => Document {
                 position: error.position,
+                of: Of::Ours,
                 identity: None,
                 object: Err(vec![Flaw {
                     position: error.position,
@@ -108,7 +120,17 @@ fn document(node: &Node) -> Document {
     let kind = kind(node);
     let identity = kind.as_ref().ok().and_then(|kind| Some((*kind, key(node)?)));
     let object = kind.map_err(|flaw| vec![flaw]).and_then(|kind| object(node, kind));
-    Document { position: node.position, identity, object, ends_file: false }
+    Document { position: node.position, of: of(node), identity, object, ends_file: false }
+}
+
+/// Judged by the name of the API, since that of a kind may be a slip.
+fn of(node: &Node) -> Of {
+    let text = |field| node.field(field).and_then(Node::text);
+    let (Some(version), Some(kind)) = (text("apiVersion"), text("kind")) else { return Of::Ours };
+    let group = |version: &str| version.split_once('/').map(|(group, _)| group.to_owned());
+    let is_ours = |ours: &Kind| group(version_of(*ours)) == group(version);
+    let is_known = Kind::ALL.iter().filter(|ours| is_ours(ours)).any(|ours| ours.as_str() == kind);
+    if is_known || is_ours(&Kind::Distribution) { Of::Ours } else { Of::Others }
 }
 
 /// The kind of a document, if it is one of ours in the version that we read.

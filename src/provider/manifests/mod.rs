@@ -8,10 +8,12 @@
 mod catalog;
 mod document;
 mod folder;
+mod reading;
 mod schema;
 mod watch;
 mod yaml;
 
+pub use self::reading::{Reading, Unreadable};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::{catalog::Catalog, document::parse};
 

@@ -3,6 +3,7 @@
 mod connections;
 mod descriptors;
 mod ending;
+mod explaining;
 mod serving;
 
 use std::collections::BTreeMap;

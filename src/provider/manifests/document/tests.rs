@@ -158,3 +158,23 @@ fn broken_syntax_hides_what_follows() {
         "{last:?}"
     );
 }
+
+#[test]
+fn a_document_of_another_api_is_told_from_a_slip() {
+    let rows = [
+        ("apps/v1", "Deployment", Of::Others),
+        ("v1", "Namespace", Of::Others),
+        ("v1", "ServiceAccount", Of::Others),
+        ("serving.knative.dev/v1", "Service", Of::Others),
+        ("cloudfront.services.k8s.aws/v1alpha1", "Distribution", Of::Others),
+        ("v1", "Secret", Of::Ours),
+        ("v2", "Secret", Of::Ours),
+        ("discovery.k8s.io/v1beta1", "EndpointSlice", Of::Ours),
+        ("tidegate.io/v1alpha1", "Distribtion", Of::Ours),
+    ];
+    for (version, kind, of) in rows {
+        let document = only(&format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n"));
+        assert_eq!(document.of, of, "{version} {kind}");
+    }
+    assert_eq!(only("kind: Deployment\n").of, Of::Ours);
+}

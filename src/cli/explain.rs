@@ -1,0 +1,114 @@
+//! `tidegate explain`: what a request would meet, asked of a replica or of manifests.
+//!
+//! The answer is `table::explain`'s in both cases: a replica gives it as a page. Start with [`run`].
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+
+use super::replica::Replica;
+use super::{End, note, offline, print, usage};
+use crate::object::ObjectKey;
+use crate::snapshot::FileProblem;
+use crate::table::explain::{Explanation, Kind, Question};
+
+/// Say which Distribution, behavior, origin and pods a request would reach, and why
+///
+/// Asks a replica what its live table does with the request, or with --manifests what these files would do, with
+/// nothing running. The same judgement that serves is told: the alias that matched, the certificate, the behavior
+/// and why those before it did not match, what its policies say, the target that the origin sees, and the endpoints.
+/// No request is made.
+///
+/// Exit status: 0 with an answer, whatever the request would meet; 1 when there is none; 2 on a usage error.
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// The URL, such as https://shop.example.com/api/x?y=1; with ws:// or wss:// a WebSocket handshake
+    ///
+    /// Taken as a viewer would send it: browsers and curl remove dot segments and escape spaces before they do.
+    url: String,
+
+    /// The method of the request
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    method: String,
+
+    /// Ask about a WebSocket handshake
+    #[arg(long)]
+    websocket: bool,
+
+    /// What the handshake says in Origin: the page that opens the WebSocket
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<String>,
+
+    #[command(flatten)]
+    replica: Replica,
+
+    /// Ask the YAML under PATH (a file or a folder) instead of a replica; may be given several times
+    ///
+    /// Documents of kinds that Tidegate does not read are left out.
+    #[arg(long, value_name = "PATH", conflicts_with = "admin")]
+    manifests: Vec<PathBuf>,
+
+    /// With --manifests: the class whose Distributions are asked, and those without a class
+    #[arg(long, value_name = "NAME", default_value = "tidegate", requires = "manifests")]
+    class_name: String,
+
+    /// With --manifests: the Secret for Distributions without `viewerCertificate`, as in `tidegate serve`
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "manifests")]
+    default_certificate: Option<ObjectKey>,
+
+    /// For people, or the JSON of the page /explain
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_enum)]
+    format: Format,
+}
+
+/// How the answer looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A fact a line.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Asks, and prints the answer.
+///
+/// # Errors
+/// A question that cannot be asked (a usage error), a replica or a path that does not answer.
+pub(super) fn run(asked: &Explain) -> anyhow::Result<End> {
+    let kind = if asked.websocket { Kind::WebSocket } else { Kind::AsTheUrlSays };
+    let question =
+        Question::parse(&asked.url, &asked.method, kind, asked.origin.as_deref()).map_err(usage)?;
+    let explanation = if asked.manifests.is_empty() {
+        of_replica(asked)?
+    } else {
+        let class = offline::class(&asked.class_name);
+        let offline = offline::Offline::read(&asked.manifests, &class, asked.default_certificate.clone())?;
+        for FileProblem { path, line, column, field, message } in offline.problems() {
+            note(format_args!("{}:{line}:{column}: {field}: {message}", path.display()));
+        }
+        offline.explain(&question)
+    };
+    match asked.format {
+        Format::Text => print(&explanation.to_string()),
+        Format::Json => {
+            let json = serde_json::to_string_pretty(&explanation).context("the answer is no JSON")?;
+            print(&format!("{json}\n"))
+        }
+    }
+}
+
+fn of_replica(asked: &Explain) -> anyhow::Result<Explanation> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("url", &asked.url).append_pair("method", &asked.method);
+    if asked.websocket {
+        query.append_pair("websocket", "true");
+    }
+    if let Some(origin) = &asked.origin {
+        query.append_pair("origin", origin);
+    }
+    let path = format!("/explain?{}", query.finish());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let page = runtime.block_on(asked.replica.page(&path))?;
+    serde_json::from_str(&page).context("the replica is of another version; use its own `tidegate`")
+}
