@@ -36,19 +36,23 @@ async fn a_drain_asks_every_viewer_to_come_back_and_then_ends() {
     let origin = EchoSocket::start().await;
     let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
     let mut sockets = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..100 {
         let mut socket = open(&plane).await;
         echo(&mut socket, "hello").await;
         sockets.push(socket);
     }
-    let (before, spread) = (Instant::now(), Duration::from_millis(400));
+    let (before, spread) = (Instant::now(), Duration::from_secs(2));
     plane.drain.advance(drain(spread));
     let codes = sockets.iter_mut().map(async |socket| (close_code(socket).await, before.elapsed()));
     let closes = futures_util::future::join_all(codes).await;
     assert!(closes.iter().all(|(code, _)| *code == 1012), "{closes:?}");
     drop(sockets);
-    let last = closes.iter().map(|(_, at)| *at).max().unwrap();
-    assert!(last > spread / 4, "they came as one wave: {closes:?}");
+    // Evenly would be 25 in each quarter; a busy machine may be late, but never early.
+    let in_time = |until: Duration| closes.iter().filter(|(_, at)| *at <= until).count();
+    for (quarters, most) in [(1, 45), (2, 70), (3, 95)] {
+        let closed = in_time(spread * quarters / 4);
+        assert!(closed <= most, "{closed} were closed in {quarters} quarters of the spread: {closes:?}");
+    }
     assert_eq!(soon(plane.handle.join()).await.unwrap(), 0);
 }
 

@@ -2,6 +2,7 @@
 
 mod closing;
 mod handshake;
+mod lasting;
 mod over_http2;
 pub(crate) mod peers;
 mod tunnel;
