@@ -44,7 +44,8 @@ spec:
 ";
 
 const CHAT_YAML: &str = "\
-# A WebSocket endpoint, balanced over both instances. WebSocket needs no switch.
+# A WebSocket endpoint, balanced over both instances. WebSocket needs no switch, and no edit closes what is open but
+# `enabled: false`, which says goodbye.
 apiVersion: tidegate.io/v1alpha1
 kind: Distribution
 metadata:

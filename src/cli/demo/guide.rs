@@ -31,6 +31,8 @@ pub(super) fn text(program: &str, folder: &Path, https: SocketAddr) -> String {
 
    sed -i.bak 's/targetOriginId: blue/targetOriginId: green/' {hello} && sleep 1 && {curl}
 
+In a browser, https://{CHAT}:{port}/ shows a WebSocket that no edit closes; its certificate is signed by itself.
+
 Ctrl-C ends the demo.
 ",
         folder = folder.display(),

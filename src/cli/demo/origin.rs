@@ -1,4 +1,5 @@
-//! The embedded origin: says in JSON how a request reached it, and sends back what comes over a WebSocket.
+//! The embedded origin: says in JSON how a request reached it, sends back what comes over a WebSocket, and has a page
+//! for browsers that shows one.
 //!
 //! It stands in for the pods of the demo and knows nothing of the proxy. Start with [`Origins::start`].
 
@@ -10,7 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http::header::{CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE, VIA,
+};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -22,11 +26,24 @@ use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// How long to wait after a failed accept, which most often means that file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What browsers get at `/`: one file that loads nothing but its WebSocket.
+const PAGE: &str = include_str!("page.html");
+
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'",
+);
+
+/// Who offers this subprotocol is greeted with a first message that says who answers, in JSON. Others only get back
+/// what they sent.
+const GREETING: HeaderValue = HeaderValue::from_static("demo");
 
 /// Running instances of the origin; dropping them ends them.
 #[derive(Debug)]
@@ -84,9 +101,10 @@ async fn accept(listener: TcpListener, name: Arc<str>) {
 }
 
 async fn serve(stream: TcpStream, name: Arc<str>) {
+    let Ok(address) = stream.local_addr() else { return };
     let service = service_fn(|request| {
         let name = Arc::clone(&name);
-        async move { Ok::<_, Infallible>(answer(request, &name)) }
+        async move { Ok::<_, Infallible>(answer(request, &name, address)) }
     });
     let connection =
         http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
@@ -95,11 +113,16 @@ async fn serve(stream: TcpStream, name: Arc<str>) {
     }
 }
 
-fn answer(request: Request<Incoming>, name: &str) -> Response<Full<Bytes>> {
+fn answer(request: Request<Incoming>, name: &str, address: SocketAddr) -> Response<Full<Bytes>> {
     let key = request.headers().get(SEC_WEBSOCKET_KEY).filter(|_| asks_for_websocket(request.headers()));
     if let Some(accept) = key.map(|key| derive_accept_key(key.as_bytes())) {
-        tokio::spawn(echo(request));
-        return switched(&accept);
+        let greeting = offers_greeting(request.headers()).then(|| greeting(request.headers(), name, address));
+        let response = switched(&accept, greeting.as_ref());
+        tokio::spawn(echo(request, greeting));
+        return response;
+    }
+    if request.uri().path() == "/" && takes_html(request.headers()) {
+        return page();
     }
     let body = json!({
         "instance": name,
@@ -110,6 +133,36 @@ fn answer(request: Request<Incoming>, name: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(format!("{body:#}\n")));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+fn page() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(PAGE));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CONTENT_SECURITY_POLICY, PAGE_POLICY);
+    // Its content depends on who asks.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn takes_html(headers: &HeaderMap) -> bool {
+    list(headers, &ACCEPT).iter().any(|kind| kind.starts_with("text/html"))
+}
+
+fn offers_greeting(headers: &HeaderMap) -> bool {
+    list(headers, &SEC_WEBSOCKET_PROTOCOL).iter().any(|offered| *offered == GREETING)
+}
+
+/// The members of a field that is a list.
+fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Vec<&'h str> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).collect()
+}
+
+/// What those are told first who ask for it. The last `Via` is the proxy's: by which protocol the viewer came.
+fn greeting(headers: &HeaderMap, name: &str, address: SocketAddr) -> Message {
+    let via = list(headers, &VIA).last().copied().unwrap_or_default();
+    Message::text(json!({ "instance": name, "address": address, "via": via }).to_string())
 }
 
 fn asks_for_websocket(headers: &HeaderMap) -> bool {
@@ -125,7 +178,7 @@ fn headers(headers: &HeaderMap) -> Map<String, Value> {
     headers.keys().map(|name| (name.to_string(), line(name).into())).collect()
 }
 
-fn switched(accept: &str) -> Response<Full<Bytes>> {
+fn switched(accept: &str, greeting: Option<&Message>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -134,16 +187,24 @@ fn switched(accept: &str) -> Response<Full<Bytes>> {
     if let Ok(accept) = HeaderValue::from_str(accept) {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
+    if greeting.is_some() {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, GREETING);
+    }
     response
 }
 
-/// Sends every message back until either side closes.
-async fn echo(request: Request<Incoming>) {
+/// Sends the greeting, and then every message back until either side closes.
+async fn echo(request: Request<Incoming>, greeting: Option<Message>) {
     let upgraded: Upgraded = match hyper::upgrade::on(request).await {
         Ok(upgraded) => upgraded,
         Err(error) => return tracing::debug!(%error, "a WebSocket of the demo's origin did not start"),
     };
     let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+    if let Some(greeting) = greeting
+        && socket.send(greeting).await.is_err()
+    {
+        return;
+    }
     while let Some(Ok(message)) = socket.next().await {
         // Pings and closes are answered by the library.
         if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
