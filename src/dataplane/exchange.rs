@@ -263,7 +263,7 @@ impl Exchange {
         match forward.admission.filter(|_| switches) {
             Some(admission) => {
                 let matched = (forward.distribution, forward.route_position);
-                self.open_tunnel(incomings, report, admission, matched, &forward.origin).await
+                self.open_tunnel(incomings, report, admission, matched, &forward.origin)
             }
             None => self.pass_on(incomings, report, &forward.origin.origin, forward.trailers),
         }
@@ -294,7 +294,7 @@ impl Exchange {
         Outcome::Answer(Response::from_parts(head, AnswerBody::origin(body, self.account)))
     }
 
-    async fn open_tunnel(
+    fn open_tunnel(
         mut self,
         incomings: Incomings,
         report: Report,
@@ -303,7 +303,7 @@ impl Exchange {
         live: &LiveOrigin,
     ) -> Outcome {
         let Incomings { response, returning } = incomings;
-        let (origin, loaded) = match returning.into_tunnel(live.origin.read_timeout).await {
+        let (origin, loaded) = match returning.into_tunnel() {
             Ok(tunnel) => tunnel,
             Err(reason) => {
                 live.metrics.failed(reason.as_str());

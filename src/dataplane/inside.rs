@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::connection::{Viewer, http1};
+pub(crate) use super::origin::http1 as origin_http1;
 pub(crate) use super::proxy_protocol;
 use super::viewer::address::Peer;
 pub(crate) use super::viewer::headers;

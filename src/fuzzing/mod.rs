@@ -12,6 +12,7 @@ mod manifests;
 mod path_pattern;
 mod proxy_header;
 mod requests;
+mod response;
 mod target;
 
 pub use self::frames::frames;
@@ -21,13 +22,14 @@ pub use self::manifests::manifests;
 pub use self::path_pattern::path_pattern;
 pub use self::proxy_header::proxy_header;
 pub use self::requests::requests;
+pub use self::response::response;
 pub use self::target::target;
 
 /// A target: it takes any bytes, and panics where something does not hold.
 pub type Target = fn(&[u8]);
 
 /// Every target, by its name: that of its folder in `fuzz/corpus` and of its file in `fuzz/fuzz_targets`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("frames", frames),
     ("headers", headers),
     ("host", host),
@@ -35,6 +37,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("path_pattern", path_pattern),
     ("proxy_header", proxy_header),
     ("requests", requests),
+    ("response", response),
     ("target", target),
 ];
 

@@ -4,13 +4,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::{Request, Response};
+use http::Response;
 use tokio::time::Instant;
 
 use super::body::Body;
 use super::connect::Destination;
 use super::failure::Failure;
-use super::http1::{self, OriginConnection};
+use super::http1::{AnswerBody, OriginConnection};
 use super::http2::{self, Seat};
 use super::pool::Key;
 use super::stream::OriginStream;
@@ -101,19 +101,16 @@ impl OnEndpoint<'_> {
         let connected = to.connect(self.origin.origin.connection_timeout).await;
         report.connect = Some(began.elapsed());
         let stream = connected.map_err(|failure| Attempt::NotConnected(failure.reason()))?;
-        let connection =
-            http1::open(self.worker, stream).await.map_err(|_| Attempt::Failed(Reason::Internal))?;
-        Ok(carried(self.exchange_http1(connection).await?, key))
+        Ok(carried(self.exchange_http1(OriginConnection::new(stream)).await?, key))
     }
 
     async fn exchange_http1(
         self,
         mut connection: OriginConnection,
-    ) -> Result<(Response<hyper::body::Incoming>, OriginConnection), Failure> {
+    ) -> Result<(Response<AnswerBody>, OriginConnection), Failure> {
         let Outgoing { head, body, .. } = self.outgoing;
-        // The head is copied, since another connection may need it; its values are shared, not copied.
-        let request = Request::from_parts(head.clone(), body.clone());
-        let response = connection.exchange(request, body, self.origin.origin.read_timeout).await?;
+        let (limit, limits) = (self.origin.origin.read_timeout, &self.worker.limits);
+        let response = connection.exchange(head, body, limit, limits).await?;
         Ok((response, connection))
     }
 
@@ -253,13 +250,10 @@ impl Returning {
     }
 
     /// Takes the connection apart after a 101, for a tunnel that counts on the endpoint until its guard is
-    /// dropped; waits for that at most `limit`.
-    pub(crate) async fn into_tunnel(
-        self,
-        limit: Duration,
-    ) -> Result<(Upgraded<OriginStream>, Loaded), Reason> {
+    /// dropped.
+    pub(crate) fn into_tunnel(self) -> Result<(Upgraded<OriginStream>, Loaded), Reason> {
         match self.carrier {
-            Carrier::Http1 { connection, .. } => Ok((connection.into_upgraded(limit).await?, self.loaded)),
+            Carrier::Http1 { connection, .. } => Ok((connection.into_upgraded()?, self.loaded)),
             // No tunnel is asked for there ([`version`]).
             Carrier::Http2 { .. } => Err(Reason::Internal),
         }

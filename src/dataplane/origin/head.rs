@@ -83,7 +83,7 @@ pub(crate) fn compose(mut head: Parts, facts: Facts<'_>) -> Result<Composed, Rea
     Ok(Composed { head, request_id, trailers })
 }
 
-/// hyper frames what it knows the length of, and takes a GET without one for a request without a body.
+/// A body whose length nobody announced goes in chunks.
 fn put_framing(fields: &mut HeaderMap, body: &ViewerBody) {
     if !body.is_end_stream() && !fields.contains_key(CONTENT_LENGTH) {
         fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

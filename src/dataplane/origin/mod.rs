@@ -5,7 +5,6 @@
 //! the exchange can have happened, or where happening twice does no harm.
 
 mod affinity;
-mod answer_first;
 mod attempt;
 mod balance;
 pub(crate) mod body;
@@ -15,7 +14,7 @@ mod endpoint;
 mod failure;
 mod hash;
 pub(crate) mod head;
-mod http1;
+pub(crate) mod http1;
 mod http2;
 mod outlier;
 mod pool;

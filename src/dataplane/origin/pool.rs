@@ -70,7 +70,7 @@ impl Pool {
         let stack = idle.get_mut(key)?;
         let now = Instant::now();
         while let Some(last) = stack.pop() {
-            if last.until > now && last.connection.is_ready() {
+            if last.until > now && last.connection.is_alive() {
                 return Some(last.connection);
             }
         }
@@ -79,9 +79,10 @@ impl Pool {
 
     /// Keeps a connection for `keepalive`, unless there are enough.
     pub(crate) fn put(&self, key: Key, connection: OriginConnection, keepalive: Duration) {
-        if keepalive.is_zero() || connection.is_closed() {
+        if keepalive.is_zero() || !connection.rests() {
             return;
         }
+        connection.lay_down();
         let mut idle = self.idle.borrow_mut();
         let stack = idle.entry(key).or_default();
         if stack.len() < self.per_endpoint {
@@ -95,7 +96,7 @@ impl Pool {
         self.http2.sweep(|key| key.is_in(reachable));
         self.idle.borrow_mut().retain(|key, stack| {
             let stays = key.is_in(reachable);
-            stack.retain(|idle| stays && idle.until > now && !idle.connection.is_closed());
+            stack.retain(|idle| stays && idle.until > now && idle.connection.is_alive());
             !stack.is_empty()
         });
     }

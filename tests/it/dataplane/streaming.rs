@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidegate::dataplane::Limits;
 use tidegate::drain::{Phase, Schedule};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -50,6 +50,21 @@ async fn each_piece_passes_as_it_comes() {
     connection.until("0\r\n\r\n").await;
     connection.send("0\r\n\r\n").await;
     viewer.until("0\r\n\r\n").await;
+}
+
+#[tokio::test]
+async fn a_request_goes_on_behind_its_answer_though_nobody_reads_that_yet() {
+    let origin = RawOrigin::start().await;
+    let plane = Plane::serving(vec![Site::new("web", &[origin.address])]);
+    let post = format!("POST / HTTP/1.1\r\nHost: web.example\r\nContent-Length: {LONG}\r\n\r\n");
+    let (mut viewer, mut connection) = exchange(&plane, &origin, &post).await;
+    connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 1_u64 << 40)).await;
+    fill(&mut connection).await;
+    let (mut at_origin, body) = (connection.stream, vec![b'x'; LONG]);
+    let mut received = vec![0; LONG];
+    let both =
+        async { tokio::try_join!(viewer.stream.write_all(&body), at_origin.read_exact(&mut received)) };
+    soon(both).await.unwrap();
 }
 
 #[tokio::test]

@@ -124,20 +124,11 @@ impl<'s> Pump<'s> {
         Self { shared, body, ahead: None, data, blocked_since: None, alarm }
     }
 
-    /// Lets the origin's connection, which has just handed over the head, hand over what came with it: then
-    /// head and data are one write.
+    /// Takes what came with the head: then head and data are one write.
     async fn look_ahead(&mut self) {
-        let mut turns = 0;
         poll_fn(|cx| {
-            let next = self.poll_body(cx);
-            turns += 1;
-            match next {
-                Poll::Ready(next) => self.ahead = Some(next),
-                Poll::Pending if turns < 2 => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Poll::Pending => {}
+            if let Poll::Ready(next) = self.poll_body(cx) {
+                self.ahead = Some(next);
             }
             Poll::Ready(())
         })
