@@ -186,8 +186,10 @@ impl Exchange {
         let origin = Arc::clone(distribution.origin(route_position, scheme).ok_or(Reason::NoEndpoints)?);
         let (admission, load) = match &handshake {
             Some(_) => {
+                let place =
+                    distribution.web_socket_place(route_position, self.account.record.sender.address.ip)?;
                 let key = &distribution.routes.distribution;
-                (Some(self.viewer.worker.registry.admit(key)?), Load::Tunnel)
+                (Some(self.viewer.worker.registry.admit(key)?.keeping(place)), Load::Tunnel)
             }
             None => (None, Load::Exchange),
         };

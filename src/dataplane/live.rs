@@ -5,7 +5,7 @@
 //! Distributions costs 5,000 comparisons of pointers. Linking runs on the publisher's thread, never on a worker.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
 use tokio::time::Instant;
@@ -13,10 +13,12 @@ use tokio::time::Instant;
 use super::origin::tls::{OriginClient, OriginClients};
 use super::origin::{Candidates, OriginCell};
 use super::tls::{ConfigMaker, Configs};
+use super::websocket::places::{Place, Room, Rooms};
 use crate::object::ObjectKey;
 use crate::table::RoutingTable;
 use crate::table::decide::Scheme;
 use crate::table::origin::{Endpoint, Origin, OriginKey};
+use crate::table::reason::Reason;
 use crate::table::route::{Route, Routes, ServingState};
 use crate::telemetry::metrics::{
     DistributionMetrics, Metrics, OriginEndpoints, OriginMetrics, RequestMetrics,
@@ -86,6 +88,8 @@ pub(crate) struct LiveDistribution {
     labels: Vec<String>,
     /// Who counts their requests, by the same positions.
     requests: Vec<Arc<RequestMetrics>>,
+    /// The places of their WebSockets, by the same positions.
+    rooms: Vec<Arc<Room>>,
 }
 
 impl LiveDistribution {
@@ -130,6 +134,13 @@ impl LiveDistribution {
         self.requests.get(route_position).map_or(self.metrics.requests(), |own| own)
     }
 
+    /// A place for a viewer's WebSocket, where the route at that position has one.
+    pub(crate) fn web_socket_place(&self, route_position: usize, viewer: IpAddr) -> Result<Place, Reason> {
+        let (room, route) = (self.rooms.get(route_position), self.routes.at(route_position));
+        let (room, route) = room.zip(route).ok_or(Reason::Internal)?;
+        room.take(viewer, &route.web_socket.limits)
+    }
+
     /// What logs call the route at that position: its pattern.
     pub(crate) fn label(&self, route_position: usize) -> Option<&str> {
         self.labels.get(route_position).map(String::as_str)
@@ -163,6 +174,7 @@ pub(crate) struct Linker {
     metrics: Metrics,
     tls: ConfigMaker,
     clients: OriginClients,
+    rooms: Rooms,
     origins: HashMap<OriginKey, Weak<OriginCell>>,
     /// When there are so many, those that nobody uses any more are forgotten.
     origins_most: usize,
@@ -175,7 +187,8 @@ impl Linker {
     /// The system has no randomness.
     pub(crate) fn new(metrics: Metrics) -> Result<Self, rustls::Error> {
         let (tls, clients) = (ConfigMaker::new()?, OriginClients::new());
-        Ok(Self { metrics, tls, clients, origins: HashMap::new(), origins_most: 64 })
+        let rooms = Rooms::new();
+        Ok(Self { metrics, tls, clients, rooms, origins: HashMap::new(), origins_most: 64 })
     }
 
     /// Links `table`, reusing what `before` has for the same objects.
@@ -259,7 +272,8 @@ impl Linker {
             .collect();
         let labels: Vec<_> = routes.iter().map(Route::label).collect();
         let requests = labels.iter().map(|label| metrics.behavior(label)).collect();
-        Arc::new(LiveDistribution { routes: Arc::clone(routes), metrics, origins, labels, requests })
+        let rooms = labels.iter().map(|label| self.rooms.of(&routes.distribution, label)).collect();
+        Arc::new(LiveDistribution { routes: Arc::clone(routes), metrics, origins, labels, requests, rooms })
     }
 
     /// What is known of an origin since somebody began to use it.

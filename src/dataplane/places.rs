@@ -95,7 +95,7 @@ impl Drop for Place {
 }
 
 /// Whom an address is counted as: over IPv6 a subscriber has a whole /64 (RFC 6177).
-fn neighbour(address: IpAddr) -> IpAddr {
+pub(crate) fn neighbour(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),

@@ -94,6 +94,12 @@ fn behavior(route: &Route) -> Value {
             "maxDuration": route.web_socket.max_duration.map(|max| seconds(max.longest)),
             "maxDurationJitterPercent": route.web_socket.max_duration.map(|max| max.jitter_percent),
             "pingInterval": route.web_socket.ping_interval.map(seconds),
+            "limits": {
+                "maxConnections": route.web_socket.limits.max_connections,
+                "maxConnectionsPerClient": route.web_socket.limits.max_connections_per_client,
+                "maxMessageBytes": route.web_socket.limits.max_message_bytes,
+                "messagesPerSecond": route.web_socket.limits.messages_per_second,
+            },
         },
     })
 }

@@ -62,6 +62,8 @@ reasons! {
     Misdirected = "misdirected" => MISDIRECTED_REQUEST,
     /// A WebSocket version other than 13.
     WebsocketVersion = "websocket_version" => UPGRADE_REQUIRED,
+    /// The viewer has as many WebSockets as one may have.
+    ViewerConnectionLimit = "connection_limit" => TOO_MANY_REQUESTS,
     /// A fault of ours.
     Internal = "internal" => INTERNAL_SERVER_ERROR,
     /// An extended CONNECT for another protocol than WebSocket (RFC 8441 section 4).
@@ -84,7 +86,7 @@ reasons! {
     NoEndpoints = "no_endpoints" => SERVICE_UNAVAILABLE,
     /// The replica is leaving.
     Draining = "draining" => SERVICE_UNAVAILABLE,
-    /// Every endpoint has as many connections as it may have.
+    /// Every endpoint, or the behavior, has as many connections as it may have.
     ConnectionLimit = "connection_limit" => SERVICE_UNAVAILABLE,
     /// This replica is short of memory.
     ProxyOverloaded = "proxy_overloaded" => SERVICE_UNAVAILABLE,

@@ -1,5 +1,6 @@
 //! What a behavior says about WebSockets: which handshakes pass, and what a tunnel's life is held to.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use super::web_origin::AllowedOrigins;
@@ -17,6 +18,21 @@ pub struct WebSocketPolicy {
     pub max_duration: Option<MaxDuration>,
     /// How often viewers are pinged; none never.
     pub ping_interval: Option<Duration>,
+    /// What is limited.
+    pub limits: WebSocketLimits,
+}
+
+/// `limits`, over all workers; what is none is not limited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WebSocketLimits {
+    /// Handshakes in flight and open tunnels of the behavior.
+    pub max_connections: Option<NonZeroU32>,
+    /// Those of one viewer.
+    pub max_connections_per_client: Option<NonZeroU32>,
+    /// How long a message of the viewer may be, in bytes.
+    pub max_message_bytes: Option<NonZeroU64>,
+    /// How many messages the viewer may send.
+    pub messages_per_second: Option<NonZeroU32>,
 }
 
 /// How long a tunnel may live.

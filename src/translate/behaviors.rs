@@ -3,6 +3,7 @@
 //! A behavior that cannot be served as it says costs only itself: it becomes a route that answers 503.
 
 use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::ptr;
 
 use http::Method;
@@ -15,7 +16,7 @@ use crate::conditions::reasons::Reason;
 use crate::table::path_pattern::PathPattern;
 use crate::table::route::{AllowedMethods, Route, RouteTarget, ViewerProtocolPolicy};
 use crate::table::web_origin::AllowedOrigins;
-use crate::table::web_socket::{Handshakes, MaxDuration, WebSocketPolicy};
+use crate::table::web_socket::{Handshakes, MaxDuration, WebSocketLimits, WebSocketPolicy};
 
 /// The routes of `cacheBehaviors` and that of the default behavior. `origins` says by id where the requests of
 /// those of the spec go.
@@ -132,5 +133,20 @@ fn web_socket(spec: &api::WebSocket) -> WebSocketPolicy {
             jitter_percent: spec.max_duration_jitter_percent.try_into().unwrap_or_default(),
         }),
         ping_interval: spec.ping_interval.map(|interval| interval.as_std()),
+        limits: web_socket_limits(&spec.limits),
+    }
+}
+
+/// Those below 1 were refused with the object.
+fn web_socket_limits(spec: &api::WebSocketLimits) -> WebSocketLimits {
+    let count = |most: Option<i32>| most.and_then(|most| u32::try_from(most).ok()).and_then(NonZeroU32::new);
+    WebSocketLimits {
+        max_connections: count(spec.max_connections),
+        max_connections_per_client: count(spec.max_connections_per_client),
+        max_message_bytes: spec
+            .max_message_bytes
+            .and_then(|most| u64::try_from(most).ok())
+            .and_then(NonZeroU64::new),
+        messages_per_second: count(spec.messages_per_second),
     }
 }

@@ -9,7 +9,7 @@
 
 use crate::api::{
     Behavior, DistributionSpec, OnOriginTerminating, Origin, ResponseHeadersPolicy, SourceRanges,
-    ViewerCertificate, WebSocket, WebSocketLimits,
+    ViewerCertificate, WebSocket,
 };
 
 /// A field that is set, not at its default, and not served.
@@ -138,11 +138,10 @@ fn of_web_socket(web_socket: &WebSocket, found: &mut Found) {
         max_duration_jitter_percent: _,
         ping_interval: _,
         allowed_origins: _,
-        limits,
+        limits: _,
         on_origin_terminating,
         rebalance,
     } = web_socket;
-    found.withheld("webSocket.limits", *limits != WebSocketLimits::default());
     found.served_without(
         "webSocket.onOriginTerminating",
         *on_origin_terminating != OnOriginTerminating::default(),
@@ -256,7 +255,6 @@ mod tests {
                 Withheld,
             ),
             (behavior(json!({"compress": true})), "compress", SERVED_WITHOUT),
-            (behavior(json!({"webSocket": {"limits": {"maxConnections": 1}}})), "webSocket.limits", Withheld),
             (
                 behavior(json!({"webSocket": {"onOriginTerminating": "drain"}})),
                 "webSocket.onOriginTerminating",
@@ -292,7 +290,7 @@ mod tests {
                 "webSocket": {
                     "enabled": false, "idleTimeout": "0s", "allowedOrigins": ["https://a"],
                     "maxDuration": "1h", "maxDurationJitterPercent": 5, "pingInterval": "30s",
-                    "onOriginTerminating": "keep",
+                    "limits": {"maxConnections": 1}, "onOriginTerminating": "keep",
                 },
             },
         });

@@ -1,6 +1,6 @@
 //! What a flow has read and not yet written on, and how it is told apart into frames.
 
-use super::frames::{Follower, Seen, Step, Wrong};
+use super::frames::{Fault, Follower, Seen, Step};
 use super::registry::Tally;
 
 /// What was read and is not yet written: `buffer[start..end]`.
@@ -23,22 +23,24 @@ pub(super) struct Sifted {
     pub(super) held: Vec<u8>,
     /// Whether what follows the chunk begins a frame.
     pub(super) aligned: bool,
-    /// Whether the chunk ends before something wrong.
-    pub(super) verdict: Result<(), Wrong>,
+    /// The code of a Close that is in the chunk or was before it.
+    pub(super) close: Option<u16>,
+    /// Why the chunk ends before a frame that does not pass.
+    pub(super) verdict: Result<(), Fault>,
 }
 
 impl Chunk {
     /// Follows the first `length` bytes of a buffer.
     pub(super) fn sift(mut buffer: Box<[u8]>, mut length: usize, follower: &mut Follower) -> Sifted {
         let before = follower.seen();
-        let (mut at, mut boundary) = (0, None);
-        let (mut held, mut verdict) = (Vec::new(), Ok(()));
+        let (mut at, mut boundary, mut held) = (0, None, Vec::new());
+        let mut cut = None;
         while let Some(rest) = buffer.get(at..length).filter(|rest| !rest.is_empty()) {
             match follower.step(rest) {
                 Ok(Step::Within(passed)) => at += passed,
                 Ok(Step::ToEnd(passed)) => {
                     at += passed;
-                    boundary = Some(at);
+                    boundary = Some(at).filter(|_| cut.is_none()).or(boundary);
                 }
                 Ok(Step::OwnPong(ours)) => {
                     buffer.copy_within(at + ours..length, at);
@@ -48,15 +50,21 @@ impl Chunk {
                     held = rest.to_vec();
                     break;
                 }
-                Err(wrong) => {
-                    verdict = Err(wrong);
-                    break;
+                // It does not pass, but what follows must be heard, where it still means something.
+                Err(fault) => {
+                    cut.get_or_insert((at, fault, follower.seen()));
+                    if follower.is_lost() {
+                        break;
+                    }
                 }
             }
         }
-        let aligned = follower.is_between() || follower.is_lost();
-        let ends = ended(before, follower.seen());
-        Sifted { chunk: Self { buffer, start: 0, end: at, boundary, ends }, held, aligned, verdict }
+        let (end, aligned, seen, verdict) = match cut {
+            Some((end, fault, seen)) => (end, true, seen, Err(fault)),
+            None => (at, follower.is_between(), follower.seen(), Ok(())),
+        };
+        let chunk = Self { buffer, start: 0, end, boundary, ends: ended(before, seen) };
+        Sifted { chunk, held, aligned, close: seen.close, verdict }
     }
 
     /// Bytes of a frame that will never be whole.

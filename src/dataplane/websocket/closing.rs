@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::buffers::Buffers;
 use super::flow::{Flow, Said};
+use super::frames::Fault;
 use super::registry::{Admission, Tally};
 use super::side::Side;
 use super::tunnel::Tunnel;
@@ -22,6 +23,8 @@ pub(super) const NO_CLOSE: u16 = 1006;
 
 const GOING_AWAY: u16 = 1001;
 const PROTOCOL_ERROR: u16 = 1002;
+const POLICY_VIOLATION: u16 = 1008;
+const MESSAGE_TOO_BIG: u16 = 1009;
 /// "Service Restart" in the IANA registry of close codes: come back.
 const SERVICE_RESTART: u16 = 1012;
 
@@ -46,6 +49,10 @@ pub(crate) enum ClosedBy {
     Drain,
     /// The proxy: the Distribution was removed or disabled.
     DistributionRemoved,
+    /// The proxy: the viewer sent a longer message than it may.
+    LimitMessageSize,
+    /// The proxy: the viewer sent more messages than it may.
+    LimitMessageRate,
     /// The proxy: a side sent what is no frame.
     ProtocolError,
     /// The proxy: the drain's deadline passed before a goodbye could be said.
@@ -65,6 +72,8 @@ impl ClosedBy {
             Self::PingTimeout => "ping_timeout",
             Self::Drain => "drain",
             Self::DistributionRemoved => "distribution_removed",
+            Self::LimitMessageSize => "limit_message_size",
+            Self::LimitMessageRate => "limit_message_rate",
             Self::ProtocolError => "protocol_error",
             Self::ShutdownDeadline => "shutdown_deadline",
         }
@@ -102,7 +111,19 @@ pub(super) enum Cause {
     PingTimeout,
     Drain,
     DistributionRemoved,
+    LimitMessageSize,
+    LimitMessageRate,
     ProtocolError,
+}
+
+impl From<Fault> for Cause {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Frame => Self::ProtocolError,
+            Fault::MessageSize => Self::LimitMessageSize,
+            Fault::MessageRate => Self::LimitMessageRate,
+        }
+    }
 }
 
 impl Cause {
@@ -113,6 +134,8 @@ impl Cause {
             Self::PingTimeout => ClosedBy::PingTimeout,
             Self::Drain => ClosedBy::Drain,
             Self::DistributionRemoved => ClosedBy::DistributionRemoved,
+            Self::LimitMessageSize => ClosedBy::LimitMessageSize,
+            Self::LimitMessageRate => ClosedBy::LimitMessageRate,
             Self::ProtocolError => ClosedBy::ProtocolError,
         }
     }
@@ -122,6 +145,8 @@ impl Cause {
         match self {
             Self::Idle | Self::PingTimeout | Self::DistributionRemoved => GOING_AWAY,
             Self::Drain | Self::MaxDuration => SERVICE_RESTART,
+            Self::LimitMessageSize => MESSAGE_TOO_BIG,
+            Self::LimitMessageRate => POLICY_VIOLATION,
             Self::ProtocolError => PROTOCOL_ERROR,
         }
     }
@@ -134,6 +159,8 @@ impl Cause {
             Self::PingTimeout => "no answer to pings",
             Self::Drain => "restarting, please reconnect",
             Self::DistributionRemoved => "no longer served here",
+            Self::LimitMessageSize => "a message is too long",
+            Self::LimitMessageRate => "too many messages",
             Self::ProtocolError => "not a websocket frame",
         }
     }

@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffers::Buffers;
 use super::chunk::{Chunk, Sifted};
-use super::frames::{Follower, Mark, Wrong};
+use super::frames::{Fault, Follower, Mark};
+use super::messages::MessageLimits;
 use super::registry::Entry;
 use crate::telemetry::metrics::Direction;
 
@@ -31,6 +32,8 @@ pub(super) struct Flow {
     held: Vec<u8>,
     /// Whether what follows the chunk, or what was written where there is none, begins a frame.
     aligned: bool,
+    /// The code of the source's Close, where that is in the chunk or has passed.
+    close: Option<u16>,
     interjection: Interjection,
     flush: Flush,
     source: Source,
@@ -92,8 +95,8 @@ pub(super) enum Stop {
     SourceReset,
     /// The destination takes nothing more. What it still says decides what that was.
     DestinationGone,
-    /// The source sent a frame that breaks the rules; what stood before it is still to be written.
-    Violation,
+    /// The source sent a frame that does not pass; what stood before it is still to be written.
+    Violation(Fault),
 }
 
 impl Flow {
@@ -107,6 +110,7 @@ impl Flow {
             chunk: None,
             held: Vec::new(),
             aligned: true,
+            close: None,
             interjection: Interjection::Nothing,
             flush: Flush::Done,
             source: Source::Flowing,
@@ -114,9 +118,9 @@ impl Flow {
         }
     }
 
-    /// The code of the Close that the source sent, once it has come whole.
-    pub(super) fn close_heard(&self) -> Option<u16> {
-        self.follower.seen().close
+    /// The code of the source's Close, once the destination gets it.
+    pub(super) fn close(&self) -> Option<u16> {
+        self.close
     }
 
     /// Pongs with this mark are answers to our own pings, and not passed on.
@@ -124,16 +128,21 @@ impl Flow {
         self.follower.expect_pongs(mark);
     }
 
+    /// From now on the source's messages are held to these limits.
+    pub(super) fn limit(&mut self, limits: Option<MessageLimits>) {
+        self.follower.limit(limits);
+    }
+
     /// How many pongs the source has sent; none while another one could not be heard, because the source is in the
     /// middle of a frame or has to wait, or will send none any more.
     pub(super) fn pongs(&self) -> Option<u64> {
         let hears = self.destination == Destination::Fed && self.aligned && self.chunk.is_none();
-        (hears && self.close_heard().is_none()).then_some(self.follower.seen().pongs)
+        (hears && self.close.is_none()).then_some(self.follower.seen().pongs)
     }
 
     /// Whether [`Flow::interject`] would find a place.
     pub(super) fn has_place(&self) -> bool {
-        let fed = self.destination == Destination::Fed && self.close_heard().is_none();
+        let fed = self.destination == Destination::Fed && self.close.is_none();
         let boundary = self.chunk.as_ref().map_or(self.aligned, |chunk| chunk.whole_frames().is_some());
         fed && boundary && matches!(self.interjection, Interjection::Nothing)
     }
@@ -167,13 +176,14 @@ impl Flow {
             }
             match self.poll_read(cx, &mut source, buffers) {
                 Poll::Ready(Ok(Read::Chunk)) => {}
-                Poll::Ready(Ok(Read::Violation)) => return Poll::Ready(Stop::Violation),
+                Poll::Ready(Ok(Read::Violation(fault))) => return Poll::Ready(Stop::Violation(fault)),
                 Poll::Ready(Ok(Read::End)) => self.source = Source::Ended,
                 Poll::Ready(Err(_)) => {
                     self.source = Source::Ended;
                     return Poll::Ready(self.give_up(buffers, Stop::SourceReset));
                 }
                 Poll::Pending => {
+                    self.follower.limits().map(MessageLimits::caught_up);
                     return match ready!(self.poll_flush(cx, &mut destination)) {
                         Ok(()) => Poll::Pending,
                         Err(_) => Poll::Ready(self.give_up(buffers, Stop::DestinationGone)),
@@ -211,13 +221,13 @@ impl Flow {
                 Destination::Done(said) => return Poll::Ready(*said),
                 Destination::Fed => return Poll::Pending,
                 Destination::Finishing { last } => {
-                    if self.aligned && self.follower.seen().close.is_none() {
+                    if self.aligned && self.close.is_none() {
                         self.destination = Destination::LastFrame { left: std::mem::take(last) };
                     } else if self.aligned || self.source == Source::Ended {
                         self.destination = Destination::Done(Said::NotOurs);
                     } else {
                         match ready!(self.poll_read(cx, &mut source, buffers)) {
-                            Ok(Read::Chunk | Read::Violation) => self.truncate(),
+                            Ok(Read::Chunk | Read::Violation(_)) => self.truncate(),
                             Ok(Read::End) | Err(_) => self.source = Source::Ended,
                         }
                     }
@@ -245,7 +255,10 @@ impl Flow {
         mut source: impl AsyncRead + Unpin,
         buffers: &Buffers,
     ) -> Poll<()> {
-        while self.close_heard().is_none() && self.source == Source::Flowing && !self.follower.is_lost() {
+        while self.follower.seen().close.is_none()
+            && self.source == Source::Flowing
+            && !self.follower.is_lost()
+        {
             let read = ready!(self.poll_read(cx, &mut source, buffers));
             self.discard(read, buffers);
         }
@@ -268,7 +281,7 @@ impl Flow {
 
     fn discard(&mut self, read: io::Result<Read>, buffers: &Buffers) {
         match read {
-            Ok(Read::Chunk | Read::Violation) => self.drop_chunk(buffers),
+            Ok(Read::Chunk | Read::Violation(_)) => self.drop_chunk(buffers),
             Ok(Read::End) | Err(_) => self.source = Source::Ended,
         }
     }
@@ -308,7 +321,11 @@ impl Flow {
                 self.drop_chunk(buffers);
                 continue;
             }
-            let written = ready!(poll_some(cx, &mut destination, next))?;
+            let Poll::Ready(written) = poll_some(cx, &mut destination, next) else {
+                self.follower.limits().map(MessageLimits::wait);
+                return Poll::Pending;
+            };
+            let written = written?;
             self.flush = Flush::Due;
             self.entry.passed(self.direction, chunk.written(written));
         }
@@ -380,15 +397,17 @@ impl Flow {
     }
 
     fn sift(&mut self, buffer: Box<[u8]>, length: usize) -> Read {
-        let Sifted { chunk, held, aligned, verdict } = Chunk::sift(buffer, length, &mut self.follower);
+        self.follower.limits().map(MessageLimits::go_on);
+        let Sifted { chunk, held, aligned, close, verdict } = Chunk::sift(buffer, length, &mut self.follower);
         // Answers to our own pings are no use of the tunnel.
         if !(chunk.unwritten().is_empty() && held.is_empty()) {
             self.entry.touch();
         }
         (self.chunk, self.held, self.aligned) = (Some(chunk), held, aligned);
+        self.close = self.close.or(close);
         match verdict {
             Ok(()) => Read::Chunk,
-            Err(Wrong) => Read::Violation,
+            Err(fault) => Read::Violation(fault),
         }
     }
 
@@ -431,7 +450,7 @@ fn poll_some(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Read {
     Chunk,
-    /// A chunk that ends before a frame that breaks the rules.
-    Violation,
+    /// A chunk that ends before a frame that does not pass.
+    Violation(Fault),
     End,
 }

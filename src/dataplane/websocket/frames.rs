@@ -4,6 +4,7 @@
 //! neither copied nor unmasked. It judges only what it needs to stay in step; reserved bits, continuations, UTF-8 and
 //! close codes are for the endpoints to judge. Start at [`Follower::step`].
 
+use super::messages::MessageLimits;
 use crate::telemetry::metrics::Direction;
 
 const FIN: u8 = 0x80;
@@ -30,6 +31,8 @@ pub(crate) struct Follower {
     place: Place,
     /// The pings of ours whose answers come this way, if there are any.
     pings: Option<Mark>,
+    /// What is limited, if anything is.
+    limits: Option<Box<MessageLimits>>,
     seen: Seen,
 }
 
@@ -67,7 +70,7 @@ enum Place {
 
 /// What ends with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum EndOf {
+pub(crate) enum EndOf {
     Frame,
     Message,
 }
@@ -99,19 +102,36 @@ pub(crate) enum Step {
     Unfinished,
 }
 
-/// A frame breaks the rules which the follower needs: the endpoint gets Close 1002 (RFC 6455 section 7.4.1).
+/// Why a frame does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wrong;
+pub(crate) enum Fault {
+    /// It breaks the rules which the follower needs (RFC 6455 section 5.2).
+    Frame,
+    /// With it a message is longer than allowed.
+    MessageSize,
+    /// With it there are more messages than allowed.
+    MessageRate,
+}
 
 impl Follower {
     /// A direction that nothing has passed in.
     pub(crate) fn new(direction: Direction) -> Self {
-        Self { direction, place: Place::Between, pings: None, seen: Seen::default() }
+        Self { direction, place: Place::Between, pings: None, limits: None, seen: Seen::default() }
     }
 
     /// From now on pongs with this mark are answers to pings of ours.
     pub(crate) fn expect_pongs(&mut self, mark: Mark) {
         self.pings = Some(mark);
+    }
+
+    /// From now on messages are held to these limits.
+    pub(super) fn limit(&mut self, limits: Option<MessageLimits>) {
+        self.limits = limits.map(Box::new);
+    }
+
+    /// The limits, until one was passed.
+    pub(super) fn limits(&mut self) -> Option<&mut MessageLimits> {
+        self.limits.as_deref_mut()
     }
 
     /// What has passed so far.
@@ -132,27 +152,33 @@ impl Follower {
     /// Follows the next bytes at most to the end of a frame; there must be one at least.
     ///
     /// # Errors
-    /// A frame that begins with the first of them is wrong. From then on every one is.
-    pub(crate) fn step(&mut self, bytes: &[u8]) -> Result<Step, Wrong> {
+    /// A frame that begins with the first of them does not pass. After [`Fault::Frame`] none does; past a limit the
+    /// frame can be followed all the same, as if there were none.
+    pub(crate) fn step(&mut self, bytes: &[u8]) -> Result<Step, Fault> {
         match self.place {
-            Place::Lost => Err(Wrong),
+            Place::Lost => Err(Fault::Frame),
             Place::Within { left, end_of } => Ok(self.pass(0, left, end_of, bytes)),
             Place::Between => match Header::read(self.direction, bytes) {
-                Ok(Some(header)) => Ok(self.begin(header, bytes)),
+                Ok(Some(header)) if header.first & CONTROL == 0 => self.begin(header, bytes),
+                Ok(Some(header)) => Ok(self.control(header, bytes)),
                 Ok(None) => Ok(Step::Unfinished),
                 Err(Wrong) => {
                     self.place = Place::Lost;
-                    Err(Wrong)
+                    Err(Fault::Frame)
                 }
             },
         }
     }
 
-    fn begin(&mut self, header: Header, bytes: &[u8]) -> Step {
-        if header.first & CONTROL == 0 {
-            let end_of = if header.first & FIN == 0 { EndOf::Frame } else { EndOf::Message };
-            return self.pass(header.length, header.payload, end_of, bytes);
+    fn begin(&mut self, header: Header, bytes: &[u8]) -> Result<Step, Fault> {
+        let end_of = if header.first & FIN == 0 { EndOf::Frame } else { EndOf::Message };
+        if let Some(limits) = &mut self.limits {
+            limits.admit(end_of, header.payload).inspect_err(|_| self.limits = None)?;
         }
+        Ok(self.pass(header.length, header.payload, end_of, bytes))
+    }
+
+    fn control(&mut self, header: Header, bytes: &[u8]) -> Step {
         let Some(payload) = header.control_payload(bytes) else { return Step::Unfinished };
         let length = header.length + payload.len();
         match header.first & OPCODE {
@@ -191,6 +217,9 @@ impl Follower {
         }
     }
 }
+
+/// A header makes no sense.
+struct Wrong;
 
 /// What stands before a payload.
 #[derive(Clone, Copy, Debug)]
@@ -311,7 +340,7 @@ mod tests {
             Self { follower: Follower::new(direction), held: Vec::new(), passed: 0, boundary: 0 }
         }
 
-        fn follow(&mut self, slice: &[u8]) -> Result<(), Wrong> {
+        fn follow(&mut self, slice: &[u8]) -> Result<(), Fault> {
             let mut rest = std::mem::take(&mut self.held);
             rest.extend(slice);
             while !rest.is_empty() {
@@ -413,14 +442,14 @@ mod tests {
         for wrong in to_viewer {
             let good = frame(Direction::ToViewer, 0x81, b"hello");
             let mut passing = Passing::new(Direction::ToViewer);
-            assert_eq!(passing.follow(&[&good[..], wrong].concat()), Err(Wrong), "{wrong:x?}");
+            assert_eq!(passing.follow(&[&good[..], wrong].concat()), Err(Fault::Frame), "{wrong:x?}");
             assert_eq!((passing.passed, passing.boundary), (good.len(), good.len()), "{wrong:x?}");
             assert!(passing.follower.is_lost());
-            assert_eq!(passing.follow(&good), Err(Wrong), "{wrong:x?}");
+            assert_eq!(passing.follow(&good), Err(Fault::Frame), "{wrong:x?}");
         }
         let mut follower = Follower::new(Direction::ToOrigin);
         assert_eq!(follower.step(&[0x81]), Ok(Step::Unfinished));
-        assert_eq!(follower.step(&[0x81, 0x05]), Err(Wrong));
+        assert_eq!(follower.step(&[0x81, 0x05]), Err(Fault::Frame));
     }
 
     #[test]

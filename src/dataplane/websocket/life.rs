@@ -1,10 +1,11 @@
 //! What the life of one tunnel is held to: drawn from its behavior when it opens, so that no later table changes it.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use crate::table::web_socket::WebSocketPolicy;
 
-/// The times of one tunnel; the default sets it no limit.
+/// The times and limits of one tunnel; the default sets it none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Life {
     /// After how long without a byte in either direction it is closed.
@@ -13,6 +14,10 @@ pub(crate) struct Life {
     pub(crate) max_duration: Option<Duration>,
     /// How often the viewer is pinged.
     pub(crate) ping_interval: Option<Duration>,
+    /// How long a message of the viewer may be, in bytes.
+    pub(crate) max_message_bytes: Option<NonZeroU64>,
+    /// How many messages the viewer may send.
+    pub(crate) messages_per_second: Option<NonZeroU32>,
 }
 
 impl Life {
@@ -22,7 +27,13 @@ impl Life {
             let most = f64::from(max.jitter_percent.min(100)) / 100.0;
             max.longest.mul_f64(1.0 - most * fastrand::f64())
         });
-        Self { idle_timeout: policy.idle_timeout, max_duration, ping_interval: policy.ping_interval }
+        Self {
+            idle_timeout: policy.idle_timeout,
+            max_duration,
+            ping_interval: policy.ping_interval,
+            max_message_bytes: policy.limits.max_message_bytes,
+            messages_per_second: policy.limits.messages_per_second,
+        }
     }
 }
 

@@ -13,7 +13,9 @@ mod flow;
 pub(crate) mod frames;
 pub(crate) mod handshake;
 pub(crate) mod life;
+mod messages;
 mod pings;
+pub(crate) mod places;
 pub(crate) mod registry;
 pub(crate) mod side;
 #[cfg(test)]

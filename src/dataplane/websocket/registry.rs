@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::Waits;
 use super::buffers::Buffers;
 use super::closing::{Cause, Closed, Verdict};
+use super::places::Place;
 use crate::drain::Schedule;
 use crate::object::ObjectKey;
 use crate::table::reason::Reason;
@@ -162,6 +163,8 @@ struct Opened {
 pub(crate) struct Admission {
     registry: Rc<Shared>,
     entry: Rc<Entry>,
+    /// Its place in its behavior, kept to its end.
+    place: Option<Place>,
 }
 
 impl Registry {
@@ -197,7 +200,7 @@ impl Registry {
             opened: OnceCell::new(),
         });
         self.0.tunnels.borrow_mut().insert(number, Rc::clone(&entry));
-        Ok(Admission { registry: Rc::clone(&self.0), entry })
+        Ok(Admission { registry: Rc::clone(&self.0), entry, place: None })
     }
 
     /// Begins the drain: admits nothing more, and closes what there is with 1012, oldest first and evenly over the
@@ -269,6 +272,13 @@ impl Registry {
 }
 
 impl Admission {
+    /// The same, with a place in its behavior.
+    pub(crate) fn keeping(self, place: Place) -> Self {
+        let mut admission = self;
+        admission.place = Some(place);
+        admission
+    }
+
     /// From now on it is a tunnel.
     pub(super) fn open(&self, labels: Labels, witness: Box<dyn Witness>) {
         let now = Instant::now();

@@ -1,6 +1,7 @@
 //! The life of tunnels under a paused clock: every way to end, and what both sides see of it.
 
 mod life;
+mod limits;
 mod orders;
 
 use std::cell::{Cell, RefCell};

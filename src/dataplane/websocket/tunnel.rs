@@ -14,6 +14,7 @@ use super::buffers::Buffers;
 use super::closing::{Cause, ClosedBy, NO_CLOSE, Verdict, say_goodbye};
 use super::flow::{Flow, Stop};
 use super::life::Life;
+use super::messages::MessageLimits;
 use super::pings::Pings;
 use super::registry::{Admission, Labels, Order, Witness};
 use super::side::{Side, Upgraded};
@@ -94,6 +95,7 @@ impl<V: Side, O: Side> Tunnel<V, O> {
     fn new(admission: &Admission, life: Life, viewer: Upgraded<V>, origin: Upgraded<O>) -> Self {
         let flow = |direction, early| Flow::new(direction, Rc::clone(admission.entry()), early);
         let mut to_origin = flow(Direction::ToOrigin, viewer.early);
+        to_origin.limit(MessageLimits::of(&life));
         let pings = life.ping_interval.map(Pings::new);
         if let Some(pings) = &pings {
             to_origin.expect_pongs(pings.mark());
@@ -199,7 +201,7 @@ impl<V: Side, O: Side> Tunnel<V, O> {
         };
         let both_over = self.to_viewer.is_over() && self.to_origin.is_over();
         match stop {
-            Stop::Violation => return Some(Ending::Goodbye(Cause::ProtocolError)),
+            Stop::Violation(fault) => return Some(Ending::Goodbye(fault.into())),
             Stop::SourceReset => {
                 blame(&mut self.first_end, source_reset, NO_CLOSE);
                 return Some(Ending::Reset);
@@ -222,7 +224,7 @@ fn blame(first: &mut Option<Verdict>, closed_by: ClosedBy, code: u16) {
 }
 
 fn note_close(first_end: &mut Option<Verdict>, source: ClosedBy, flow: &Flow) {
-    if let Some(code) = flow.close_heard() {
+    if let Some(code) = flow.close() {
         blame(first_end, source, code);
     }
 }

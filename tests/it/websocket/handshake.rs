@@ -1,10 +1,12 @@
 //! Handshakes: which of them reach the origin, and what both sides get to see.
 
+use std::num::NonZeroU32;
+
 use tidegate::table::web_origin::AllowedOrigins;
 use tidegate::table::web_socket::Handshakes;
 
-use super::peers::{ACCEPT, KEY, handshake, switching};
-use crate::dataplane::rig::{EchoOrigin, Plane, RawOrigin, Site, field};
+use super::peers::{ACCEPT, EchoSocket, KEY, handshake, open, switching};
+use crate::dataplane::rig::{EchoOrigin, Plane, RawOrigin, RouteShape, Site, field, soon};
 
 #[tokio::test]
 async fn what_endpoints_agree_on_is_passed_on_untouched() {
@@ -117,6 +119,53 @@ async fn a_page_of_another_site_opens_no_websocket() {
         let request = far.until("\r\n\r\n").await;
         assert_eq!(field(&request, "origin"), own.trim().strip_prefix("Origin: "));
     }
+}
+
+#[tokio::test]
+async fn a_behavior_and_a_viewer_have_only_so_many_websockets_over_all_workers() {
+    let origin = EchoSocket::start().await;
+    let mut site = Site::new("web", &[origin.address]);
+    site.default.web_socket = |policy| policy.limits.max_connections_per_client = NonZeroU32::new(6);
+    let bounded = RouteShape {
+        web_socket: |policy| policy.limits.max_connections = NonZeroU32::new(4),
+        ..site.default
+    };
+    let plane = Plane::serving(vec![Site { ordered: vec![("/chat", bounded)], ..site.clone() }]);
+    let mut open_ones = Vec::new();
+    for _ in 0..4 {
+        open_ones.push(open(&plane).await);
+    }
+    let refused = async |status: &str| {
+        let answer = plane.ask(&handshake("")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert_eq!(field(&answer, "x-tidegate-error"), Some("connection_limit"));
+    };
+    refused("503").await;
+    // A table with other limits, and without the behavior and with it again, counts on.
+    plane.publish(vec![site.clone()]);
+    open_ones.extend([open(&plane).await]);
+    plane.publish(vec![Site { ordered: vec![("/chat", bounded)], ..site.clone() }]);
+    refused("503").await;
+    // Whoever ends gives its place back, and so does a handshake that fails.
+    drop(open_ones.remove(0));
+    plane.publish(vec![Site { ordered: vec![("/chat", bounded)], endpoints: Vec::new(), ..site.clone() }]);
+    let reason = async || field(&plane.ask(&handshake("")).await, "x-tidegate-error").map(str::to_owned);
+    soon(async { while reason().await.as_deref() == Some("connection_limit") {} }).await;
+    for _ in 0..8 {
+        assert_eq!(reason().await.as_deref(), Some("no_endpoints"));
+    }
+    plane.publish(vec![Site { ordered: vec![("/chat", bounded)], ..site.clone() }]);
+    open_ones.push(open(&plane).await);
+    refused("503").await;
+    site.ordered = vec![(
+        "/chat",
+        RouteShape {
+            web_socket: |policy| policy.limits.max_connections_per_client = NonZeroU32::new(4),
+            ..site.default
+        },
+    )];
+    plane.publish(vec![site]);
+    refused("429").await;
 }
 
 #[tokio::test]
