@@ -10,7 +10,7 @@ pub mod cli;
 pub mod conditions;
 pub mod dataplane;
 pub mod drain;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod nearest;
 pub mod object;

@@ -14,7 +14,7 @@ mod exchange;
 #[cfg(test)]
 mod fault;
 mod guarded_io;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod inside;
 mod limits;
 mod listener;

@@ -14,7 +14,7 @@ mod watch;
 mod yaml;
 
 pub use self::reading::{Reading, Unreadable};
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::{catalog::Catalog, document::parse};
 
 use std::io;
