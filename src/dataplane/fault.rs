@@ -9,3 +9,185 @@ pub(crate) fn strike(place: &str, account: &Account) {
     let asked = account.record.path.as_deref().and_then(|path| path.strip_prefix("/fault/"));
     assert_ne!(asked, Some(place), "a test asked for this");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
+    use crate::dataplane::{self, Config, Limits};
+    use crate::drain::{self, Phase, Schedule};
+    use crate::object::ObjectKey;
+    use crate::overload;
+    use crate::snapshot::Snapshot;
+    use crate::table::RoutingTable;
+    use crate::telemetry::access_log::{self, Scope};
+    use crate::telemetry::metrics::{Build, Metrics};
+    use crate::telemetry::page::Page;
+    use crate::translate::{self, EndpointAddresses, Memory, Options};
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    const HANDSHAKE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+    /// A data plane, and everything that it tells.
+    struct Plane {
+        handle: dataplane::Handle,
+        drain: drain::Controller,
+        metrics: Metrics,
+        log: Page,
+        writer: access_log::Writer,
+    }
+
+    impl Plane {
+        fn serving(origin: SocketAddr) -> Self {
+            let metrics = Metrics::new(Build { version: "0", commit: "0" });
+            let log = Page::default();
+            let (lines, writer) = access_log::start(Scope::All, "one", log.clone(), metrics.clone()).unwrap();
+            let (drain, phase) = drain::channel();
+            let config = Config {
+                http: vec![([127, 0, 0, 1], 0).into()],
+                https: Vec::new(),
+                workers: std::num::NonZeroUsize::MIN,
+                limits: Limits::default(),
+                entrance: dataplane::Entrance::default(),
+                https_redirect_port: 443,
+                overload: overload::channel().1,
+            };
+            let handle = dataplane::start(&config, &phase, &metrics, &lines).unwrap();
+            handle.publish(table(origin));
+            Self { handle, drain, metrics, log, writer }
+        }
+
+        async fn connect(&self) -> TcpStream {
+            TcpStream::connect(self.handle.http_addresses()[0]).await.unwrap()
+        }
+
+        /// How one request on a connection of its own is answered, until its end.
+        async fn ask(&self, path: &str, fields: &str) -> std::io::Result<String> {
+            let mut viewer = self.connect().await;
+            viewer.write_all(request(path, fields).as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            timeout(LIMIT, viewer.read_to_end(&mut answer)).await.unwrap()?;
+            Ok(String::from_utf8(answer).unwrap())
+        }
+
+        /// Drains, which waits for whatever is still counted; what it tells at its end.
+        async fn end(self) -> (String, String) {
+            let start = tokio::time::Instant::now();
+            let schedule = Schedule { start, spread: Duration::ZERO, deadline: start + LIMIT };
+            self.drain.advance(Phase::Draining(schedule));
+            assert_eq!(timeout(LIMIT, self.handle.join()).await.unwrap().unwrap(), 0);
+            self.writer.finish(LIMIT);
+            (self.metrics.encode().unwrap(), self.log.text())
+        }
+    }
+
+    fn request(path: &str, fields: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nHost: web.example\r\n{fields}\r\n")
+    }
+
+    fn table(origin: SocketAddr) -> RoutingTable {
+        let key = || ObjectKey::new("shop", "web");
+        let metadata = serde_json::json!({"namespace": "shop", "name": "web"});
+        let mut snapshot = Snapshot::default();
+        let distribution = serde_json::json!({
+            "apiVersion": "tidegate.io/v1alpha1", "kind": "Distribution", "metadata": metadata,
+            "spec": {
+                "aliases": ["web.example"],
+                "origins": [{"id": "web", "service": {"name": "web"}}],
+                "defaultCacheBehavior": {"targetOriginId": "web", "viewerProtocolPolicy": "allow-all"},
+            },
+        });
+        snapshot.distributions.insert(key(), Arc::new(serde_json::from_value(distribution).unwrap()));
+        let service = serde_json::json!({"metadata": metadata, "spec": {"ports": [{"port": 80}]}});
+        snapshot.services.insert(key(), Arc::new(serde_json::from_value(service).unwrap()));
+        let slice = serde_json::json!({
+            "metadata": {"namespace": "shop", "name": "web", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv4",
+            "ports": [{"port": origin.port()}],
+            "endpoints": [{"addresses": [origin.ip()]}],
+        });
+        snapshot.endpoint_slices.insert(key(), Arc::new(serde_json::from_value(slice).unwrap()));
+        let options = Options {
+            default_certificate: None,
+            endpoint_addresses: EndpointAddresses::Standalone,
+            zone: None,
+        };
+        translate::translate(&snapshot, &options, Memory::default()).table
+    }
+
+    /// An origin that agrees to each handshake and answers everything else with `ok`.
+    async fn origin() -> SocketAddr {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    while stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {
+                        if !head.ends_with(b"\r\n\r\n") {
+                            continue;
+                        }
+                        let asks = String::from_utf8_lossy(&head).to_ascii_lowercase();
+                        let answer = match asks.contains("upgrade: websocket") {
+                            true => {
+                                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+                            }
+                            false => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+                        };
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                        head.clear();
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_ours_costs_its_own_request_a_500_and_nothing_else() {
+        let plane = Plane::serving(origin().await);
+        let mut neighbour = plane.connect().await;
+        for (place, fields) in
+            [("judging", ""), ("judging", HANDSHAKE), ("answered", ""), ("opening", HANDSHAKE)]
+        {
+            let answer = plane.ask(&format!("/fault/{place}"), fields).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 500 "), "{place}: {answer}");
+            assert!(answer.contains("\r\nx-tidegate-error: internal\r\n"), "{place}: {answer}");
+            assert!(answer.contains("\r\nconnection: close\r\n"), "{place}: {answer}");
+            neighbour.write_all(request("/", "").as_bytes()).await.unwrap();
+            let mut read = vec![0; 1024];
+            let count = timeout(LIMIT, neighbour.read(&mut read)).await.unwrap().unwrap();
+            assert!(read[..count].starts_with(b"HTTP/1.1 200 "), "{place}");
+        }
+        drop(neighbour);
+        assert_eq!(plane.handle.tunnels(None).next().await, None);
+        let (page, log) = plane.end().await;
+        for line in [
+            "tidegate_panics_total{lost=\"exchange\"} 4\n",
+            "code=\"500\",protocol=\"h1\"} 4\n",
+            "tidegate_websocket_connections{namespace=\"shop\",distribution=\"web\",origin=\"web\",protocol=\"h1\"} 0.0\n",
+        ] {
+            assert!(page.contains(line), "{line}: {page}");
+        }
+        let lost: Vec<_> = log.lines().filter(|line| line.contains("\"reason\":\"internal\"")).collect();
+        assert_eq!(lost.len(), 4, "{log}");
+        assert!(lost.iter().all(|line| line.contains("\"status\":500,")), "{log}");
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_ours_in_the_middle_of_an_answer_looks_like_no_end() {
+        let plane = Plane::serving(origin().await);
+        assert!(plane.ask("/fault/passing", "").await.is_err());
+        let (page, log) = plane.end().await;
+        assert!(page.contains("tidegate_panics_total{lost=\"exchange\"} 1\n"), "{page}");
+        assert!(log.contains("\"reason\":\"internal\""), "{log}");
+    }
+}
