@@ -112,7 +112,7 @@ impl Record {
         let duration = Some(self.duration).filter(|_| self.event == Event::Request);
         match &self.matched {
             Some((distribution, at)) => distribution.requests(*at).count(status, protocol, duration),
-            None => metrics.unmatched().count(status, protocol, duration),
+            None => metrics.unmatched().requests().count(status, protocol, duration),
         }
         let origin =
             self.matched.as_ref().and_then(|(distribution, at)| distribution.origin(*at, self.sender.scheme));

@@ -45,6 +45,9 @@ use crate::table::web_origin::Presented;
 use crate::telemetry::access_log::Event;
 use crate::telemetry::metrics::Lost;
 
+/// Why a handshake failed that the origin answered with another status than 101, which is no error of anybody.
+const ORIGIN_STATUS: &str = "origin_status";
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// What the connection does next.
@@ -160,8 +163,9 @@ impl Exchange {
         if let Some(answer) = health::answer(&self.viewer.worker, &head.method, &authority.host, &target) {
             return answer.map(Step::Own);
         }
-        let handshake = handshake::check_request(&head)?;
-        self.asked.handshake = handshake.is_some();
+        let handshake = handshake::check_request(&head);
+        self.asked.handshake = !matches!(handshake, Ok(None));
+        let handshake = handshake?;
         let kind = match handshake {
             Some(_) => RequestKind::WebSocket(Presented::in_head(&head.headers)),
             None => RequestKind::Http,
@@ -206,7 +210,7 @@ impl Exchange {
         let Composed { head, request_id, trailers } = head::compose(head, facts)?;
         self.account.record.request_id = Some(request_id);
         #[cfg(test)]
-        super::fault::strike("judging", &self.account);
+        super::fault::strike("judging", self.account.record.path.as_deref());
         let outgoing = Outgoing { head, body, load, handshake, sender: self.account.record.sender };
         Ok(Step::Forward(Box::new(Forward {
             distribution,
@@ -259,7 +263,7 @@ impl Exchange {
         };
         self.account.answered();
         #[cfg(test)]
-        super::fault::strike("answered", &self.account);
+        super::fault::strike("answered", self.account.record.path.as_deref());
         self.asked.body.stop_clock();
         let switches = incomings.response.status() == StatusCode::SWITCHING_PROTOCOLS;
         match forward.admission.filter(|_| switches) {
@@ -267,7 +271,12 @@ impl Exchange {
                 let matched = (forward.distribution, forward.route_position);
                 self.open_tunnel(incomings, report, admission, matched, &forward.origin)
             }
-            None => self.pass_on(incomings, report, &forward.origin.origin, forward.trailers),
+            None => {
+                if self.asked.handshake {
+                    self.handshake_failed(ORIGIN_STATUS);
+                }
+                self.pass_on(incomings, report, &forward.origin.origin, forward.trailers)
+            }
         }
     }
 
@@ -331,13 +340,13 @@ impl Exchange {
             subprotocol: agreed(&head.headers, &SEC_WEBSOCKET_PROTOCOL),
             extensions: agreed(&head.headers, &SEC_WEBSOCKET_EXTENSIONS),
         };
+        #[cfg(test)]
+        super::fault::strike("opening", self.account.record.path.as_deref());
         let metrics = live.metrics.web_socket_opened(labels.protocol);
         let witness = Box::new(TunnelWitness::new(self.account.record.clone(), metrics, loaded));
         let route = distribution.routes.at(route_position);
         let life = route.map(|route| Life::of(&route.web_socket)).unwrap_or_default();
         let terms = Terms { labels, life, witness };
-        #[cfg(test)]
-        super::fault::strike("opening", &self.account);
         let answer = Response::from_parts(head, AnswerBody::own(Bytes::new(), self.account));
         Outcome::Tunnel(answer, Box::new(Opened { origin, admission, terms }))
     }
@@ -345,10 +354,8 @@ impl Exchange {
     /// An error of ours.
     fn refuse(mut self, reason: Reason) -> Outcome {
         self.account.refused(reason);
-        if self.asked.handshake
-            && let Some((distribution, _)) = &self.account.record.matched
-        {
-            distribution.metrics.web_socket_handshake_failed(reason.as_str());
+        if self.asked.handshake {
+            self.handshake_failed(reason.as_str());
         }
         let mut response = errors::error(reason, self.asked.format);
         if matches!(
@@ -359,6 +366,13 @@ impl Exchange {
             close(response.headers_mut());
         }
         self.own(response)
+    }
+
+    fn handshake_failed(&self, reason: &'static str) {
+        match &self.account.record.matched {
+            Some((distribution, _)) => distribution.metrics.web_socket_handshake_failed(reason),
+            None => self.viewer.worker.metrics.unmatched().web_socket_handshake_failed(reason),
+        }
     }
 
     /// An answer of ours.

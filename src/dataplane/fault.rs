@@ -2,11 +2,9 @@
 //!
 //! It is compiled for unit tests alone, so what is shipped cannot be asked to fail.
 
-use super::account::Account;
-
-/// Panics where the request of `account` asks for it.
-pub(crate) fn strike(place: &str, account: &Account) {
-    let asked = account.record.path.as_deref().and_then(|path| path.strip_prefix("/fault/"));
+/// Panics where the request's `path` asks for it.
+pub(crate) fn strike(place: &str, path: Option<&str>) {
+    let asked = path.and_then(|path| path.strip_prefix("/fault/"));
     assert_ne!(asked, Some(place), "a test asked for this");
 }
 
@@ -180,6 +178,36 @@ mod tests {
         let lost: Vec<_> = log.lines().filter(|line| line.contains("\"reason\":\"internal\"")).collect();
         assert_eq!(lost.len(), 4, "{log}");
         assert!(lost.iter().all(|line| line.contains("\"status\":500,")), "{log}");
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_ours_in_a_tunnel_leaves_nothing_open_and_is_told() {
+        let plane = Plane::serving(origin().await);
+        for place in ["agreed", "frames"] {
+            let mut viewer = plane.connect().await;
+            let asks = request(&format!("/fault/{place}"), HANDSHAKE);
+            viewer.write_all(&[asks.as_bytes(), b"\x81\x80\0\0\0\0"].concat()).await.unwrap();
+            let mut answer = Vec::new();
+            // With an end or with a reset.
+            let _end = timeout(LIMIT, viewer.read_to_end(&mut answer)).await.unwrap();
+        }
+        assert!(timeout(LIMIT, plane.handle.tunnels(None).next()).await.unwrap().is_none());
+        let (page, log) = plane.end().await;
+        let shop = "namespace=\"shop\",distribution=\"web\"";
+        for line in [
+            "tidegate_panics_total{lost=\"connection\"} 1\n".to_owned(),
+            "tidegate_panics_total{lost=\"tunnel\"} 1\n".to_owned(),
+            "tidegate_connections{listener=\"http\",protocol=\"h1\"} 0".to_owned(),
+            format!("tidegate_websocket_connections{{{shop},origin=\"web\",protocol=\"h1\"}} 0.0\n"),
+            format!("tidegate_websocket_opened_total{{{shop}}} 2\n"),
+            format!("tidegate_websocket_closed_total{{{shop},closed_by=\"internal\",code=\"1006\"}} 2\n"),
+        ] {
+            assert!(page.contains(&line), "{line}: {page}");
+        }
+        let closes = log.lines().filter(|line| line.contains("\"event\":\"websocket_close\""));
+        let closes: Vec<_> = closes.collect();
+        assert_eq!(closes.len(), 2, "{log}");
+        assert!(closes.iter().all(|line| line.contains("\"closed_by\":\"internal\"")), "{log}");
     }
 
     #[tokio::test]

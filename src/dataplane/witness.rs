@@ -1,10 +1,10 @@
-//! What is told of a tunnel while it lives and when it ends.
+//! What is told of a tunnel while it lives and when it ends, which is told once, whatever happens.
 
 use std::cell::RefCell;
 
 use super::account::Record;
 use super::origin::Loaded;
-use super::websocket::closing::Closed;
+use super::websocket::closing::{Closed, ClosedBy};
 use super::websocket::registry::Witness;
 use crate::telemetry::access_log::{Event, Line};
 use crate::telemetry::metrics::{Direction, TunnelMetrics};
@@ -49,6 +49,8 @@ impl TunnelWitness {
 
 impl Witness for TunnelWitness {
     fn passed(&self, direction: Direction, bytes: u64, messages: u64) {
+        #[cfg(test)]
+        super::fault::strike("frames", self.record.path.as_deref());
         if let Some(metrics) = &*self.metrics.borrow() {
             metrics.bytes(direction, bytes);
             metrics.messages(direction, messages);
@@ -75,5 +77,14 @@ impl Witness for TunnelWitness {
             origin: self.matched.origin.as_deref(),
             ..self.record.line()
         });
+    }
+}
+
+impl Drop for TunnelWitness {
+    /// What was counted as opened is counted as closed: this one never began, since its viewer could not be told.
+    fn drop(&mut self) {
+        if self.metrics.get_mut().is_some() {
+            self.closed(&Closed::without_verdict(ClosedBy::ViewerReset));
+        }
     }
 }

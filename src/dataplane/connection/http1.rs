@@ -99,6 +99,8 @@ async fn speak<S: Side>(
 
 async fn answer(viewer: Rc<Viewer>, turn: Rc<Turn>, request: Request<Incoming>) -> Response<AnswerBody> {
     let (head, incoming) = request.into_parts();
+    #[cfg(test)]
+    let path = head.uri.path().to_owned();
     let body = ViewerBody::over_http1(incoming, &viewer.worker.limits);
     match exchange::serve(viewer, Some(Rc::clone(&turn)), head, body).await {
         Outcome::Answer(mut response) => {
@@ -112,6 +114,8 @@ async fn answer(viewer: Rc<Viewer>, turn: Rc<Turn>, request: Request<Incoming>) 
         }
         Outcome::Tunnel(response, opened) => {
             turn.opened.replace(Some(opened));
+            #[cfg(test)]
+            crate::dataplane::fault::strike("agreed", Some(&path));
             response
         }
     }

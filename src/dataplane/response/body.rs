@@ -100,7 +100,9 @@ impl Body for AnswerBody {
         // where a connection carries others, it must not cost theirs.
         let polled = catch_unwind(AssertUnwindSafe(|| {
             #[cfg(test)]
-            this.account.iter().for_each(|account| crate::dataplane::fault::strike("passing", account));
+            if let Some(account) = &this.account {
+                crate::dataplane::fault::strike("passing", account.record.path.as_deref());
+            }
             this.source.poll_next(cx)
         }));
         let next = match polled {

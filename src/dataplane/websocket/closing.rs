@@ -57,6 +57,8 @@ pub(crate) enum ClosedBy {
     ProtocolError,
     /// The proxy: the drain's deadline passed before a goodbye could be said.
     ShutdownDeadline,
+    /// A fault of ours.
+    Internal,
 }
 
 impl ClosedBy {
@@ -76,6 +78,7 @@ impl ClosedBy {
             Self::LimitMessageRate => "limit_message_rate",
             Self::ProtocolError => "protocol_error",
             Self::ShutdownDeadline => "shutdown_deadline",
+            Self::Internal => "internal",
         }
     }
 }
@@ -94,6 +97,16 @@ pub(crate) struct Closed {
     pub(crate) to_origin: Tally,
     /// What was passed on to the viewer.
     pub(crate) to_viewer: Tally,
+}
+
+impl Closed {
+    /// The end of one that never began, or of which nobody could say why: a fault of ours, where this is one, or else
+    /// `otherwise`.
+    pub(crate) fn without_verdict(otherwise: ClosedBy) -> Self {
+        let closed_by = if std::thread::panicking() { ClosedBy::Internal } else { otherwise };
+        let (duration, to_origin, to_viewer) = (Duration::ZERO, Tally::default(), Tally::default());
+        Self { closed_by, code: NO_CLOSE, duration, to_origin, to_viewer }
+    }
 }
 
 /// Who is to blame for an end, and with which code.

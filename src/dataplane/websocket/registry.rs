@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::Waits;
 use super::buffers::Buffers;
-use super::closing::{Cause, Closed, Verdict};
+use super::closing::{Cause, Closed, ClosedBy, Verdict};
 use super::places::Place;
 use crate::drain::Schedule;
 use crate::object::ObjectKey;
@@ -165,6 +165,8 @@ pub(crate) struct Admission {
     entry: Rc<Entry>,
     /// Its place in its behavior, kept to its end.
     place: Option<Place>,
+    /// Whether its end was told.
+    told: Cell<bool>,
 }
 
 impl Registry {
@@ -200,7 +202,7 @@ impl Registry {
             opened: OnceCell::new(),
         });
         self.0.tunnels.borrow_mut().insert(number, Rc::clone(&entry));
-        Ok(Admission { registry: Rc::clone(&self.0), entry, place: None })
+        Ok(Admission { registry: Rc::clone(&self.0), entry, place: None, told: Cell::new(false) })
     }
 
     /// Begins the drain: admits nothing more, and closes what there is with 1012, oldest first and evenly over the
@@ -289,14 +291,25 @@ impl Admission {
 
     /// Reports the end and gives the place up.
     pub(super) fn close(self, verdict: Verdict) {
-        if let Some(opened) = self.entry.opened.get() {
-            opened.witness.closed(&Closed {
-                closed_by: verdict.closed_by,
-                code: verdict.code,
-                duration: opened.at.elapsed(),
-                to_origin: self.entry.to_origin.get(),
-                to_viewer: self.entry.to_viewer.get(),
-            });
+        self.tell(Closed { closed_by: verdict.closed_by, code: verdict.code, ..self.end() });
+    }
+
+    /// The end of a tunnel that was dropped without a verdict: by a fault of ours, or with its worker.
+    fn end(&self) -> Closed {
+        Closed {
+            duration: self.entry.opened.get().map_or(Duration::ZERO, |opened| opened.at.elapsed()),
+            to_origin: self.entry.to_origin.get(),
+            to_viewer: self.entry.to_viewer.get(),
+            ..Closed::without_verdict(ClosedBy::ShutdownDeadline)
+        }
+    }
+
+    /// Tells it once.
+    fn tell(&self, closed: Closed) {
+        if let Some(opened) = self.entry.opened.get()
+            && !self.told.replace(true)
+        {
+            opened.witness.closed(&closed);
         }
     }
 
@@ -315,6 +328,7 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
+        self.tell(self.end());
         self.registry.tunnels.borrow_mut().remove(&self.entry.number);
         self.registry.left.notify_waiters();
     }

@@ -180,9 +180,9 @@ impl Metrics {
         self.0.traffic.distribution(key)
     }
 
-    /// The metrics of requests that no Distribution answers.
-    pub fn unmatched(&self) -> &RequestMetrics {
-        self.0.traffic.unmatched.requests()
+    /// The metrics of what no Distribution answers.
+    pub fn unmatched(&self) -> &DistributionMetrics {
+        &self.0.traffic.unmatched
     }
 
     /// The metrics of the way from a change to a published table.

@@ -164,7 +164,7 @@ fn the_behavior_is_told_where_it_was_asked_for() {
     let metrics = Metrics::with_detail(build, Detail::Behavior);
     let web = metrics.distribution(&ObjectKey::new("shop", "web"));
     let (api, rest) = (web.behavior("/api/*"), web.behavior("*"));
-    for requests in [&api, &*web.behavior("/api/*"), &rest, metrics.unmatched()] {
+    for requests in [&api, &*web.behavior("/api/*"), &rest, metrics.unmatched().requests()] {
         requests.count(StatusCode::OK, "h2", Some(Duration::ZERO));
     }
     let before = page(&metrics);
