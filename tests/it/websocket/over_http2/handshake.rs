@@ -3,21 +3,10 @@
 use tidegate::table::web_origin::AllowedOrigins;
 use tidegate::table::web_socket::Handshakes;
 
-use super::{asking, connect};
+use super::{asking, connect, switching};
 use crate::dataplane::http2::{Door, error, get, read};
 use crate::dataplane::rig::{EchoOrigin, RawOrigin, Site, field, soon};
 use crate::websocket::peers::{ACCEPT, KEY};
-
-/// The 101 that answers this request.
-fn switching(request: &str, lines: &str) -> String {
-    use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-
-    let accept = derive_accept_key(field(request, "sec-websocket-key").unwrap().as_bytes());
-    format!(
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n{lines}\r\n"
-    )
-}
 
 #[tokio::test]
 async fn the_origin_is_asked_over_http_1_and_the_viewer_hears_of_no_keys() {
@@ -114,6 +103,14 @@ async fn a_bad_handshake_is_told_why_and_reaches_no_origin() {
         assert_eq!(version, told, "{shown}");
         assert_eq!(answer.headers().get("upgrade"), None, "{shown}");
     }
+    let failures = |distribution: &str, reason: &str| {
+        let labels = format!("{distribution},reason=\"{reason}\"");
+        door.plane.metric(&format!("tidegate_websocket_handshake_failures_total{{{labels}}}"))
+    };
+    let nobodys = "namespace=\"\",distribution=\"\"";
+    assert_eq!(failures(nobodys, "websocket_version"), 3);
+    assert_eq!(failures(nobodys, "bad_websocket_handshake"), 1);
+    assert_eq!(failures("namespace=\"test\",distribution=\"off\"", "websocket_disabled"), 1);
     // The connection is as good as before, and a protocol's name may be in any case.
     let asked = client.answer(asking("WebSocket", chat, &[version]));
     let play = async {
@@ -176,6 +173,8 @@ async fn an_origin_that_refuses_is_heard_and_the_connection_goes_on() {
     let ((answer, wire), mut far) = tokio::join!(client.answer(connect(&[])), play);
     assert_eq!(error(&answer), (403, None));
     assert_eq!(read(wire.incoming).await.unwrap().0, b"no");
+    let failures = "tidegate_websocket_handshake_failures_total{namespace=\"test\",distribution=\"web\",reason=\"origin_status\"}";
+    assert_eq!(door.plane.metric(failures), 1);
     // So do both connections.
     let play = async {
         far.until("\r\n\r\n").await;

@@ -1,5 +1,6 @@
 //! WebSockets over HTTP/2 (RFC 8441): a real client's streams, read and written as a WebSocket library does.
 
+mod ending;
 mod handshake;
 mod tunnel;
 
@@ -16,9 +17,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
 use super::peers::Socket;
 use crate::dataplane::http2::Client;
-use crate::dataplane::rig::soon;
+use crate::dataplane::rig::{RawOrigin, Viewer, field, soon};
 
 /// A good handshake with more fields.
 fn connect(fields: &[(&str, &str)]) -> Request<()> {
@@ -32,6 +35,26 @@ fn connect(fields: &[(&str, &str)]) -> Request<()> {
 fn asking(protocol: &str, uri: &str, fields: &[(&str, &str)]) -> Request<()> {
     let request = Request::builder().method(Method::CONNECT).uri(uri).extension(Protocol::from(protocol));
     fields.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(()).unwrap()
+}
+
+/// The 101 that answers this request, with more lines.
+fn switching(request: &str, lines: &str) -> String {
+    let accept = derive_accept_key(field(request, "sec-websocket-key").unwrap().as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n{lines}\r\n"
+    )
+}
+
+/// An open tunnel to the site `web`, with both ends played byte by byte.
+pub(super) async fn raw_tunnel(client: &mut Client, origin: &RawOrigin) -> (Wire, Viewer) {
+    let agree = async {
+        let mut far = origin.accept().await;
+        let request = far.until("\r\n\r\n").await;
+        far.send(switching(&request, "")).await;
+        far
+    };
+    tokio::join!(client.wire(), agree)
 }
 
 impl Client {
@@ -67,7 +90,7 @@ impl Client {
 }
 
 /// A tunnel's stream as its client has it.
-struct Wire {
+pub(super) struct Wire {
     outgoing: SendStream<Bytes>,
     incoming: RecvStream,
     unread: Bytes,
