@@ -25,6 +25,7 @@ use super::source::Source;
 use super::tasks::Tasks;
 use super::{BUILD, End, ending};
 use crate::admin::{self, Found, Judgements, Sources};
+use crate::dataplane::websocket::Waits;
 use crate::dataplane::{self, Limits, TrustedProxies};
 use crate::drain::{self, Drain};
 use crate::overload::{self, Memory, Overload};
@@ -139,6 +140,7 @@ fn plane_config(settings: &Settings, overload: Overload) -> dataplane::Config {
             request_body_gap: viewers.viewer_body_timeout,
             answer_stall: viewers.viewer_write_timeout,
             viewer_idle: viewers.viewer_idle_timeout,
+            tunnels: Waits { spread: settings.ending.websocket_drain_spread, ..Waits::default() },
             ..Limits::default()
         },
         entrance: entrance(&settings.entrance, descriptors::raise()),

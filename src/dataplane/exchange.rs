@@ -343,10 +343,10 @@ impl Exchange {
         #[cfg(test)]
         super::fault::strike("opening", self.account.record.path.as_deref());
         let metrics = live.metrics.web_socket_opened(labels.protocol);
-        let witness = Box::new(TunnelWitness::new(self.account.record.clone(), metrics, loaded));
+        let witness = Box::new(TunnelWitness::new(self.account.record.clone(), metrics));
         let route = distribution.routes.at(route_position);
         let life = route.map(|route| Life::of(&route.web_socket)).unwrap_or_default();
-        let terms = Terms { labels, life, witness };
+        let terms = Terms { labels, life, loaded, witness };
         let answer = Response::from_parts(head, AnswerBody::own(Bytes::new(), self.account));
         Outcome::Tunnel(answer, Box::new(Opened { origin, admission, terms }))
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use tokio::time::Instant;
 
 use super::origin::tls::{OriginClient, OriginClients};
-use super::origin::{Candidates, OriginCell};
+use super::origin::{Candidates, EndpointCell, Load, OriginCell};
 use super::tls::{ConfigMaker, Configs};
 use super::websocket::places::{Place, Room, Rooms};
 use crate::object::ObjectKey;
@@ -276,6 +276,23 @@ impl Linker {
         Arc::new(LiveDistribution { routes: Arc::clone(routes), metrics, origins, labels, requests, rooms })
     }
 
+    /// The endpoints with open WebSockets that stayed before and do so no more, each noted as departed. An origin that
+    /// a Distribution no longer names departs with nobody: that is an edit.
+    pub(crate) fn departed(&self, before: &RoutingTable, after: &RoutingTable) -> Vec<Arc<EndpointCell>> {
+        if Arc::ptr_eq(&before.staying, &after.staying) {
+            return Vec::new();
+        }
+        let mut departed = Vec::new();
+        for (key, now) in &after.staying.0 {
+            let gone = before.staying.of(key).iter().filter(|address| !now.contains(address));
+            let cell = self.origins.get(key).and_then(Weak::upgrade);
+            departed.extend(gone.filter_map(|address| cell.as_ref()?.used(*address)));
+        }
+        departed.retain(|cell| cell.loaded_with(Load::Tunnel) > 0);
+        departed.iter().for_each(|cell| cell.depart());
+        departed
+    }
+
     /// What is known of an origin since somebody began to use it.
     fn origin_cell(&mut self, key: &OriginKey) -> Arc<OriginCell> {
         if let Some(known) = self.origins.get(key).and_then(Weak::upgrade) {
@@ -315,7 +332,7 @@ fn is_current(old: &LiveDistribution, listed: Listed<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataplane::origin::{EndpointCell, Load, origin_for_test};
+    use crate::dataplane::origin::origin_for_test;
     use crate::table::Hosts;
     use crate::table::host::HostPattern;
     use crate::table::origin::{Endpoints, Zone};

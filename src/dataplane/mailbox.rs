@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::origin::EndpointCell;
 use super::websocket::registry::{Ask, Portion};
 use crate::object::ObjectKey;
 
@@ -32,6 +33,8 @@ pub(crate) struct Letters {
 pub(crate) enum Letter {
     /// These Distributions are served no more: their tunnels are to be closed.
     Gone(BTreeSet<ObjectKey>),
+    /// These endpoints left or terminate: tunnels that were to be drained then are.
+    Departed(Vec<Arc<EndpointCell>>),
     /// Endpoints, or what TLS is spoken to them with, went: connections that idle there are of no use.
     Unreachable,
     /// Somebody wants to know the open tunnels.
@@ -42,6 +45,9 @@ pub(crate) enum Letter {
 #[derive(Debug, Default)]
 struct Gone {
     distributions: Mutex<BTreeSet<ObjectKey>>,
+    /// Those with open WebSockets, each once.
+    endpoints: Mutex<Vec<Arc<EndpointCell>>>,
+    departed: Notify,
     told: Notify,
     unreachable: Notify,
 }
@@ -58,6 +64,17 @@ impl Mailbox {
     pub(crate) fn tell_gone(&self, keys: &BTreeSet<ObjectKey>) {
         self.gone.distributions.lock().unwrap_or_else(PoisonError::into_inner).extend(keys.iter().cloned());
         self.gone.told.notify_one();
+    }
+
+    /// Tells that endpoints left or terminate.
+    pub(crate) fn tell_departed(&self, departed: &[Arc<EndpointCell>]) {
+        let mut endpoints = self.gone.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        for cell in departed {
+            if !endpoints.iter().any(|told| Arc::ptr_eq(told, cell)) {
+                endpoints.push(Arc::clone(cell));
+            }
+        }
+        self.gone.departed.notify_one();
     }
 
     /// Tells that endpoints, or what TLS is spoken to them with, went.
@@ -82,6 +99,10 @@ impl Letters {
             () = self.gone.told.notified() => {
                 let mut keys = self.gone.distributions.lock().unwrap_or_else(PoisonError::into_inner);
                 Some(Letter::Gone(std::mem::take(&mut keys)))
+            }
+            () = self.gone.departed.notified() => {
+                let mut endpoints = self.gone.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+                Some(Letter::Departed(std::mem::take(&mut endpoints)))
             }
             () = self.gone.unreachable.notified() => Some(Letter::Unreachable),
             question = self.questions.recv() => question.map(Letter::ListTunnels),

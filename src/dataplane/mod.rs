@@ -219,6 +219,7 @@ impl Handle {
         publisher.published = true;
         let live = Arc::new(publisher.linker.link(table, &before));
         let gone = live::gone(&before, &live);
+        let departed = publisher.linker.departed(&before.table, &live.table);
         let moved = live.reachable != before.reachable;
         self.0.tables.store(live);
         if moved {
@@ -226,6 +227,9 @@ impl Handle {
         }
         if !gone.is_empty() {
             self.0.mailboxes.iter().for_each(|mailbox| mailbox.tell_gone(&gone));
+        }
+        if !departed.is_empty() {
+            self.0.mailboxes.iter().for_each(|mailbox| mailbox.tell_departed(&departed));
         }
         publisher.retired.push(before);
         publisher.retired.retain(|retired| Arc::strong_count(retired) > 1);

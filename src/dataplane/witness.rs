@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 
 use super::account::Record;
-use super::origin::Loaded;
 use super::websocket::closing::{Closed, ClosedBy};
 use super::websocket::registry::Witness;
 use crate::telemetry::access_log::{Event, Line};
@@ -18,8 +17,6 @@ pub(crate) struct TunnelWitness {
     matched: Matched,
     /// None after the end.
     metrics: RefCell<Option<TunnelMetrics>>,
-    /// Counts the tunnel on its endpoint.
-    _loaded: Loaded,
 }
 
 /// What the exchange matched, by name; none where there is none.
@@ -33,7 +30,7 @@ struct Matched {
 
 impl TunnelWitness {
     /// A witness of the tunnel that the exchange of `record` opened.
-    pub(crate) fn new(mut record: Record, metrics: TunnelMetrics, loaded: Loaded) -> Self {
+    pub(crate) fn new(mut record: Record, metrics: TunnelMetrics) -> Self {
         let line = record.line();
         let own = |name: Option<&str>| name.map(str::to_owned);
         let matched = Matched {
@@ -43,7 +40,7 @@ impl TunnelWitness {
             origin: own(line.origin),
         };
         record.matched = None;
-        Self { record, matched, metrics: RefCell::new(Some(metrics)), _loaded: loaded }
+        Self { record, matched, metrics: RefCell::new(Some(metrics)) }
     }
 }
 

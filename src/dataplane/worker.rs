@@ -197,6 +197,7 @@ impl Worker {
                 // 2. Mail; after the last writer is gone there is none.
                 Some(letter) = letters.next() => match letter {
                     Letter::Gone(keys) => keys.iter().for_each(|key| self.registry.remove(key)),
+                    Letter::Departed(endpoints) => self.registry.leave(&endpoints),
                     Letter::Unreachable => self.pool.sweep(&self.tables.current().reachable),
                     // Whoever asked may have given up.
                     Letter::ListTunnels((ask, answer)) => drop(answer.send(self.registry.list(&ask))),

@@ -2,6 +2,7 @@
 //!
 //! Certificates are fingerprints and values of custom headers are left out, since they may come from Secrets.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -12,7 +13,7 @@ use super::certificate::{Certificate, OwnCertificate};
 use super::host::HostName;
 use super::origin::{Digest, Endpoint, HostHeader, HttpVersion, Origin, OriginTls, Trust, Zone};
 use super::route::{Route, RouteTarget, Routes, ServingState, ViewerProtocols};
-use super::web_socket::Handshakes;
+use super::web_socket::{Handshakes, OnOriginTerminating};
 
 /// What stands in place of a value that may be secret.
 const REDACTED: &str = "<redacted>";
@@ -55,7 +56,16 @@ impl RoutingTable {
     fn origins(&self, routes: &Routes) -> Map<String, Value> {
         let told = |target: &Origin| {
             let endpoints = self.endpoints.of(&target.key).map(|endpoints| &**endpoints);
-            origin(target, endpoints.unwrap_or_default())
+            let endpoints = endpoints.unwrap_or_default();
+            let mut told = origin(target, endpoints);
+            let staying = self.staying.of(&target.key);
+            let leaves = |endpoint: &&Endpoint| !staying.contains(&endpoint.address);
+            let serves =
+                |address: &&SocketAddr| endpoints.iter().any(|endpoint| endpoint.address == **address);
+            told["endpointsThatTerminate"] = addresses(endpoints.iter().filter(leaves));
+            told["endpointsThatWait"] =
+                staying.iter().filter(|address| !serves(address)).map(ToString::to_string).collect();
+            told
         };
         let mut origins = Map::new();
         for route in routes.iter() {
@@ -93,6 +103,10 @@ fn behavior(route: &Route) -> Value {
             "idleTimeout": route.web_socket.idle_timeout.map_or_else(|| "never".to_owned(), seconds),
             "maxDuration": route.web_socket.max_duration.map(|max| seconds(max.longest)),
             "maxDurationJitterPercent": route.web_socket.max_duration.map(|max| max.jitter_percent),
+            "onOriginTerminating": match route.web_socket.on_origin_terminating {
+                OnOriginTerminating::Keep => "keep",
+                OnOriginTerminating::Drain => "drain",
+            },
             "pingInterval": route.web_socket.ping_interval.map(seconds),
             "limits": {
                 "maxConnections": route.web_socket.limits.max_connections,
@@ -111,12 +125,9 @@ fn origin(origin: &Origin, endpoints: &[Endpoint]) -> Value {
     };
     let headers: Map<String, Value> =
         origin.custom_headers.iter().map(|(name, _)| (name.to_string(), REDACTED.into())).collect();
-    let addresses = |endpoints: &mut dyn Iterator<Item = &Endpoint>| -> Vec<String> {
-        endpoints.map(|endpoint| endpoint.address.to_string()).collect()
-    };
     json!({
-        "endpoints": addresses(&mut endpoints.iter()),
-        "endpointsOfOwnZone": addresses(&mut endpoints.iter().filter(|endpoint| endpoint.zone == Zone::Own)),
+        "endpoints": addresses(endpoints.iter()),
+        "endpointsOfOwnZone": addresses(endpoints.iter().filter(|endpoint| endpoint.zone == Zone::Own)),
         "httpVersion": match origin.http_version {
             HttpVersion::Http1 => "http1.1",
             HttpVersion::Http2 => "http2",
@@ -135,6 +146,10 @@ fn origin(origin: &Origin, endpoints: &[Endpoint]) -> Value {
         "outlierDetection": outlier_detection(&origin.outlier_detection),
         "maxConnectionsPerEndpoint": origin.max_connections_per_endpoint,
     })
+}
+
+fn addresses<'e>(endpoints: impl Iterator<Item = &'e Endpoint>) -> Value {
+    endpoints.map(|endpoint| endpoint.address.to_string()).collect()
 }
 
 fn balancing(balancing: &Balancing) -> Value {

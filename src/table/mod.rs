@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use certificate::Certificates;
 use host::{HostName, HostPattern};
-use origin::Endpoints;
+use origin::{Endpoints, Staying};
 use route::Routes;
 
 use crate::object::ObjectKey;
@@ -35,6 +35,8 @@ pub struct RoutingTable {
     pub hosts: Arc<Hosts>,
     /// The endpoints of each origin.
     pub endpoints: Arc<Endpoints>,
+    /// Which of them, and of those that do not serve, stay.
+    pub staying: Arc<Staying>,
     /// The certificates of each Distribution.
     pub certificates: Arc<Certificates>,
 }

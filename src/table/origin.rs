@@ -143,6 +143,17 @@ pub enum Zone {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints(pub BTreeMap<OriginKey, Arc<[Endpoint]>>);
 
+/// The endpoints that are there to stay, by origin: those that do not terminate, ready or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Staying(pub BTreeMap<OriginKey, Arc<[SocketAddr]>>);
+
+impl Staying {
+    /// Those of one origin, in order, each once.
+    pub fn of(&self, origin: &OriginKey) -> &[SocketAddr] {
+        self.0.get(origin).map_or(&[], |staying| staying)
+    }
+}
+
 impl Endpoints {
     /// The endpoints of one origin, in address order, each once.
     pub fn of(&self, origin: &OriginKey) -> Option<&Arc<[Endpoint]>> {

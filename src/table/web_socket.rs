@@ -18,8 +18,20 @@ pub struct WebSocketPolicy {
     pub max_duration: Option<MaxDuration>,
     /// How often viewers are pinged; none never.
     pub ping_interval: Option<Duration>,
+    /// What becomes of the tunnels on an endpoint that terminates.
+    pub on_origin_terminating: OnOriginTerminating,
     /// What is limited.
     pub limits: WebSocketLimits,
+}
+
+/// What becomes of the tunnels on an endpoint that terminates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnOriginTerminating {
+    /// They stay until the endpoint ends them.
+    #[default]
+    Keep,
+    /// They are asked to come back, in pace.
+    Drain,
 }
 
 /// `limits`, over all workers; what is none is not limited.

@@ -16,7 +16,9 @@ use crate::conditions::reasons::Reason;
 use crate::table::path_pattern::PathPattern;
 use crate::table::route::{AllowedMethods, Route, RouteTarget, ViewerProtocolPolicy};
 use crate::table::web_origin::AllowedOrigins;
-use crate::table::web_socket::{Handshakes, MaxDuration, WebSocketLimits, WebSocketPolicy};
+use crate::table::web_socket::{
+    Handshakes, MaxDuration, OnOriginTerminating, WebSocketLimits, WebSocketPolicy,
+};
 
 /// The routes of `cacheBehaviors` and that of the default behavior. `origins` says by id where the requests of
 /// those of the spec go.
@@ -133,6 +135,10 @@ fn web_socket(spec: &api::WebSocket) -> WebSocketPolicy {
             jitter_percent: spec.max_duration_jitter_percent.try_into().unwrap_or_default(),
         }),
         ping_interval: spec.ping_interval.map(|interval| interval.as_std()),
+        on_origin_terminating: match spec.on_origin_terminating {
+            api::OnOriginTerminating::Keep => OnOriginTerminating::Keep,
+            api::OnOriginTerminating::Drain => OnOriginTerminating::Drain,
+        },
         limits: web_socket_limits(&spec.limits),
     }
 }

@@ -1,7 +1,7 @@
 //! The endpoints of a Service port: pods' addresses out of EndpointSlices.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -41,6 +41,8 @@ impl EndpointAddresses {
 pub(super) struct Collected {
     /// The endpoints that serve, each once, in the order of their addresses.
     pub serving: Arc<[Endpoint]>,
+    /// Those that are there to stay: all but the terminating ones, also where they are not ready.
+    pub staying: Arc<[SocketAddr]>,
     /// What could have served and may not.
     pub ignored: Option<Ignored>,
 }
@@ -57,6 +59,7 @@ pub(super) enum Ignored {
 /// that a rollout of a single pod loses no request (KEP-1669).
 pub(super) fn collect(slices: &[Object<EndpointSlice>], port: &ServicePort, options: &Options) -> Collected {
     let (mut ready, mut terminating) = (BTreeMap::new(), BTreeMap::new());
+    let (mut staying, mut leaving) = (BTreeSet::new(), BTreeSet::new());
     let mut ignored = None;
     for slice in slices {
         if slice.address_type == FQDN {
@@ -69,6 +72,8 @@ pub(super) fn collect(slices: &[Object<EndpointSlice>], port: &ServicePort, opti
                 ignored.get_or_insert(Ignored::Address(address.ip()));
                 continue;
             }
+            let place = if terminates(listed.conditions.as_ref()) { &mut leaving } else { &mut staying };
+            place.insert(address);
             let zone = zone(listed, options.zone.as_deref());
             match availability(listed.conditions.as_ref()) {
                 Availability::Ready => put(&mut ready, address, zone),
@@ -79,7 +84,9 @@ pub(super) fn collect(slices: &[Object<EndpointSlice>], port: &ServicePort, opti
     }
     let serving = if ready.is_empty() { terminating } else { ready };
     let serving = serving.into_iter().map(|(address, zone)| Endpoint { address, zone });
-    Collected { serving: serving.collect(), ignored }
+    // While an endpoint moves from one slice to another, the one that says that it terminates knows more.
+    let staying = staying.difference(&leaving).copied();
+    Collected { serving: serving.collect(), staying: staying.collect(), ignored }
 }
 
 /// The type of slices whose addresses are host names. Whoever may write one could have us look up any name, so
@@ -116,12 +123,15 @@ fn availability(conditions: Option<&EndpointConditions>) -> Availability {
     let said = |field: fn(&EndpointConditions) -> Option<bool>| conditions.and_then(field);
     let ready = said(|conditions| conditions.ready).unwrap_or(true);
     let serving = said(|conditions| conditions.serving).unwrap_or(ready);
-    let terminating = said(|conditions| conditions.terminating).unwrap_or(false);
-    match (ready, serving && terminating) {
+    match (ready, serving && terminates(conditions)) {
         (true, _) => Availability::Ready,
         (false, true) => Availability::ServingUntilGone,
         (false, false) => Availability::Unavailable,
     }
+}
+
+fn terminates(conditions: Option<&EndpointConditions>) -> bool {
+    conditions.and_then(|conditions| conditions.terminating).unwrap_or(false)
 }
 
 /// Every endpoint of a slice that has the Service port, with each of its addresses: slices carry the pods' port

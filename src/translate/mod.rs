@@ -36,7 +36,7 @@ use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot};
 use crate::table::RoutingTable;
 use crate::table::certificate::Certificates;
-use crate::table::origin::Endpoints;
+use crate::table::origin::{Endpoints, Staying};
 use crate::table::{Hosts, route::Routes};
 use certificates::{Audience, LoadedSecret};
 use inputs::{Cluster, Inputs};
@@ -121,7 +121,7 @@ fn assemble(
     last: &RoutingTable,
 ) -> RoutingTable {
     let mut routes: BTreeMap<ObjectKey, Arc<Routes>> = BTreeMap::new();
-    let mut endpoints = Endpoints::default();
+    let (mut endpoints, mut staying) = (Endpoints::default(), Staying::default());
     let default = default.and_then(LoadedSecret::usable);
     let default = default.map(|usable| Arc::clone(&usable.certificate));
     let mut certificates = Certificates { default, ..Certificates::default() };
@@ -129,11 +129,13 @@ fn assemble(
     for (key, unit) in units.iter().filter(|(_, unit)| !unit.routes.aliases.is_empty()) {
         routes.insert(key.clone(), Arc::clone(&unit.routes));
         endpoints.0.extend(unit.endpoints.clone());
+        staying.0.extend(unit.staying.clone());
         certificates.by_distribution.extend(unit.certificate.clone().map(|own| (key.clone(), own)));
     }
     RoutingTable {
         hosts: unless_equal(Hosts::new(routes), &last.hosts),
         endpoints: unless_equal(endpoints, &last.endpoints),
+        staying: unless_equal(staying, &last.staying),
         certificates: unless_equal(certificates, &last.certificates),
     }
 }

@@ -16,7 +16,7 @@ use crate::conditions::facts::{Finding, OriginFact, OriginState};
 use crate::conditions::reasons::Reason;
 use crate::object::ObjectKey;
 use crate::table::decide::Scheme;
-use crate::table::origin::{Endpoint, HostHeader, HttpVersion, Origin, OriginKey, OriginTls};
+use crate::table::origin::{HostHeader, HttpVersion, Origin, OriginKey, OriginTls};
 use crate::table::route::RouteTarget;
 
 /// What came of one origin.
@@ -24,7 +24,7 @@ pub(super) struct CompiledOrigin {
     /// Where its requests go; broken where all of them get 503.
     pub target: RouteTarget,
     /// Who serves, by what `target` names.
-    pub endpoints: Vec<(OriginKey, Arc<[Endpoint]>)>,
+    pub endpoints: Vec<(OriginKey, Collected)>,
     /// What is told of it.
     pub fact: OriginFact,
 }
@@ -100,7 +100,7 @@ pub(super) fn compile(
         let Side { http_version, tls, collected, .. } = side.ok()?;
         let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
         let key = OriginKey { scheme, ..settings.key.clone() };
-        endpoints.push((key.clone(), collected.serving));
+        endpoints.push((key.clone(), collected));
         Some(Arc::new(Origin { key, http_version, tls, ..settings.clone() }))
     });
     let target = match sides {

@@ -1,6 +1,7 @@
 //! One Distribution: the passes over it in their order, and what they found put together.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::acceptance::{self, Acceptance};
@@ -24,6 +25,8 @@ pub(super) struct Unit {
     pub routes: Arc<Routes>,
     /// The endpoints of the origins that its routes go to.
     pub endpoints: BTreeMap<OriginKey, Arc<[Endpoint]>>,
+    /// Which of their endpoints stay.
+    pub staying: BTreeMap<OriginKey, Arc<[SocketAddr]>>,
     /// What its `viewerCertificate` gave.
     pub certificate: Option<OwnCertificate>,
     /// What was found.
@@ -63,14 +66,16 @@ impl Unit {
             ..unjudged(&inputs)
         };
         let routes = routes(&inputs, held, ordered, default);
-        let endpoints = compiled
+        let (endpoints, staying) = compiled
             .into_iter()
             .flat_map(|origin| origin.endpoints)
             .filter(|(key, _)| routes.iter().any(|route| goes_to(route, key)))
-            .collect();
+            .map(|(key, collected)| ((key.clone(), collected.serving), (key, collected.staying)))
+            .unzip();
         Self {
             routes: keep_equal(routes, previous.map(|unit| &unit.routes)),
             endpoints,
+            staying,
             certificate,
             facts: keep_equal(facts, previous.map(|unit| &unit.facts)),
             inputs,

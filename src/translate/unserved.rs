@@ -8,8 +8,7 @@
 //! makes things better is served without.
 
 use crate::api::{
-    Behavior, DistributionSpec, OnOriginTerminating, Origin, ResponseHeadersPolicy, SourceRanges,
-    ViewerCertificate, WebSocket,
+    Behavior, DistributionSpec, Origin, ResponseHeadersPolicy, SourceRanges, ViewerCertificate, WebSocket,
 };
 
 /// A field that is set, not at its default, and not served.
@@ -139,13 +138,9 @@ fn of_web_socket(web_socket: &WebSocket, found: &mut Found) {
         ping_interval: _,
         allowed_origins: _,
         limits: _,
-        on_origin_terminating,
+        on_origin_terminating: _,
         rebalance,
     } = web_socket;
-    found.served_without(
-        "webSocket.onOriginTerminating",
-        *on_origin_terminating != OnOriginTerminating::default(),
-    );
     found.served_without("webSocket.rebalance", rebalance.is_some());
 }
 
@@ -255,11 +250,6 @@ mod tests {
                 Withheld,
             ),
             (behavior(json!({"compress": true})), "compress", SERVED_WITHOUT),
-            (
-                behavior(json!({"webSocket": {"onOriginTerminating": "drain"}})),
-                "webSocket.onOriginTerminating",
-                SERVED_WITHOUT,
-            ),
             (behavior(json!({"webSocket": {"rebalance": rebalance}})), "webSocket.rebalance", SERVED_WITHOUT),
         ];
         for (patch, field, effect) in rows {
@@ -290,7 +280,7 @@ mod tests {
                 "webSocket": {
                     "enabled": false, "idleTimeout": "0s", "allowedOrigins": ["https://a"],
                     "maxDuration": "1h", "maxDurationJitterPercent": 5, "pingInterval": "30s",
-                    "limits": {"maxConnections": 1}, "onOriginTerminating": "keep",
+                    "limits": {"maxConnections": 1}, "onOriginTerminating": "drain",
                 },
             },
         });

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -60,6 +60,11 @@ impl OriginCell {
         cells
     }
 
+    /// The cell of an address, where somebody uses it.
+    pub(crate) fn used(&self, address: SocketAddr) -> Option<Arc<EndpointCell>> {
+        self.lock().get(&address).and_then(Weak::upgrade)
+    }
+
     /// A number that is one more each time, and begins anew when it overflows.
     pub(super) fn take_turn(&self) -> usize {
         self.turns.fetch_add(1, Ordering::Relaxed)
@@ -85,6 +90,8 @@ pub(crate) struct EndpointCell {
     pub(super) origin: Arc<OriginCell>,
     /// Exchanges in the lower half, tunnels in the upper one, so that a limit on both is kept in one step.
     loads: AtomicU64,
+    /// How often it left or began to terminate.
+    departures: AtomicU32,
     latency: Latency,
     pub(super) health: Health,
 }
@@ -123,6 +130,7 @@ impl EndpointCell {
             address,
             origin,
             loads: AtomicU64::new(0),
+            departures: AtomicU32::new(0),
             latency: Latency::default(),
             health: Health::new(Instant::now()),
         }
@@ -146,7 +154,14 @@ impl EndpointCell {
                 self.loads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
             }
         }
-        Some(Loaded { cell: Arc::clone(self), load })
+        let departures = self.departures.load(Ordering::Relaxed);
+        Some(Loaded { cell: Arc::clone(self), load, departures })
+    }
+
+    /// Notes that it left or began to terminate. Whoever is on it is told apart; who is on the way sees it by
+    /// [`Loaded::departed_meanwhile`].
+    pub(crate) fn depart(&self) {
+        self.departures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes how long the endpoint took to begin its answer.
@@ -165,12 +180,24 @@ impl EndpointCell {
 pub(crate) struct Loaded {
     cell: Arc<EndpointCell>,
     load: Load,
+    /// As it was at the beginning.
+    departures: u32,
 }
 
 impl Loaded {
     /// The endpoint.
     pub(crate) fn endpoint(&self) -> SocketAddr {
         self.cell.address
+    }
+
+    /// The endpoint's cell.
+    pub(crate) fn cell(&self) -> &Arc<EndpointCell> {
+        &self.cell
+    }
+
+    /// Whether the endpoint left or began to terminate since then.
+    pub(crate) fn departed_meanwhile(&self) -> bool {
+        self.cell.departures.load(Ordering::Relaxed) != self.departures
     }
 
     /// The number of the origin's cell.

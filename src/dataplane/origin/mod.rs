@@ -45,8 +45,8 @@ pub(crate) use balance::Candidates;
 use balance::{Choice, Wish};
 use body::Body;
 #[cfg(test)]
-pub(crate) use endpoint::EndpointCell;
-pub(crate) use endpoint::{Load, Loaded, OriginCell};
+pub(crate) use endpoint::cells_for_test;
+pub(crate) use endpoint::{EndpointCell, Load, Loaded, OriginCell};
 use outlier::Trial;
 pub(crate) use pool::Pool;
 pub(crate) use retry::Budgets;

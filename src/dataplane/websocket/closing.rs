@@ -47,6 +47,8 @@ pub(crate) enum ClosedBy {
     PingTimeout,
     /// The proxy: the replica leaves.
     Drain,
+    /// The proxy: the endpoint terminates, and its behavior wanted that to be told.
+    OriginTerminating,
     /// The proxy: the Distribution was removed or disabled.
     DistributionRemoved,
     /// The proxy: the viewer sent a longer message than it may.
@@ -73,6 +75,7 @@ impl ClosedBy {
             Self::MaxDuration => "max_duration",
             Self::PingTimeout => "ping_timeout",
             Self::Drain => "drain",
+            Self::OriginTerminating => "origin_terminating",
             Self::DistributionRemoved => "distribution_removed",
             Self::LimitMessageSize => "limit_message_size",
             Self::LimitMessageRate => "limit_message_rate",
@@ -123,6 +126,7 @@ pub(super) enum Cause {
     MaxDuration,
     PingTimeout,
     Drain,
+    OriginTerminating,
     DistributionRemoved,
     LimitMessageSize,
     LimitMessageRate,
@@ -146,6 +150,7 @@ impl Cause {
             Self::MaxDuration => ClosedBy::MaxDuration,
             Self::PingTimeout => ClosedBy::PingTimeout,
             Self::Drain => ClosedBy::Drain,
+            Self::OriginTerminating => ClosedBy::OriginTerminating,
             Self::DistributionRemoved => ClosedBy::DistributionRemoved,
             Self::LimitMessageSize => ClosedBy::LimitMessageSize,
             Self::LimitMessageRate => ClosedBy::LimitMessageRate,
@@ -157,7 +162,7 @@ impl Cause {
     fn code(self) -> u16 {
         match self {
             Self::Idle | Self::PingTimeout | Self::DistributionRemoved => GOING_AWAY,
-            Self::Drain | Self::MaxDuration => SERVICE_RESTART,
+            Self::Drain | Self::MaxDuration | Self::OriginTerminating => SERVICE_RESTART,
             Self::LimitMessageSize => MESSAGE_TOO_BIG,
             Self::LimitMessageRate => POLICY_VIOLATION,
             Self::ProtocolError => PROTOCOL_ERROR,
@@ -171,6 +176,7 @@ impl Cause {
             Self::MaxDuration => "open for too long, please reconnect",
             Self::PingTimeout => "no answer to pings",
             Self::Drain => "restarting, please reconnect",
+            Self::OriginTerminating => "restarting, please reconnect",
             Self::DistributionRemoved => "no longer served here",
             Self::LimitMessageSize => "a message is too long",
             Self::LimitMessageRate => "too many messages",

@@ -14,6 +14,7 @@ pub(crate) mod frames;
 pub(crate) mod handshake;
 pub(crate) mod life;
 mod messages;
+mod pace;
 mod pings;
 pub(crate) mod places;
 pub(crate) mod registry;
@@ -34,9 +35,13 @@ pub struct Waits {
     pub goodbye: Duration,
     /// From the end of one direction to that of the other.
     pub half_closed: Duration,
-    /// Between two closes when a Distribution goes: its viewers get 404 if they come back, so there is no wave to
-    /// spread, but thousands of closes at once would make the other Distributions' viewers wait.
-    pub removal_pace: Duration,
+    /// Over how long at most a worker spreads the closes when a Distribution or an endpoint goes.
+    pub spread: Duration,
+    /// The same for an endpoint that terminates: pods are killed after 30 s, where they do not say otherwise, and
+    /// their sockets should have been closed politely before that.
+    pub termination: Duration,
+    /// Between two of those closes, where they are so few that the spread has room for more.
+    pub pace: Duration,
 }
 
 impl Default for Waits {
@@ -44,7 +49,9 @@ impl Default for Waits {
         Self {
             goodbye: Duration::from_secs(5),
             half_closed: Duration::from_secs(10),
-            removal_pace: Duration::from_millis(1),
+            spread: Duration::from_secs(30),
+            termination: Duration::from_secs(20),
+            pace: Duration::from_millis(10),
         }
     }
 }

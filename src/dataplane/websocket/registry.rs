@@ -17,10 +17,13 @@ use tokio::time::Instant;
 use super::Waits;
 use super::buffers::Buffers;
 use super::closing::{Cause, Closed, ClosedBy, Verdict};
+use super::life::Life;
 use super::places::Place;
-use crate::drain::Schedule;
+use super::tunnel::Terms;
+use crate::dataplane::origin::Loaded;
 use crate::object::ObjectKey;
 use crate::table::reason::Reason;
+use crate::table::web_socket::OnOriginTerminating;
 use crate::telemetry::Address;
 use crate::telemetry::metrics::Direction;
 
@@ -29,22 +32,22 @@ static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// The tunnels of one worker; cheap to clone, and at home on its thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Registry(Rc<Shared>);
+pub(crate) struct Registry(pub(super) Rc<Shared>);
 
 #[derive(Debug)]
-struct Shared {
-    waits: Waits,
+pub(super) struct Shared {
+    pub(super) waits: Waits,
     buffers: Buffers,
-    doors: Cell<Doors>,
+    pub(super) doors: Cell<Doors>,
     /// By number, so the oldest comes first.
-    tunnels: RefCell<BTreeMap<u64, Rc<Entry>>>,
+    pub(super) tunnels: RefCell<BTreeMap<u64, Rc<Entry>>>,
     /// Somebody gave its place up.
     left: Notify,
 }
 
 /// Whether handshakes are admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doors {
+pub(super) enum Doors {
     Open,
     Closed,
 }
@@ -142,19 +145,22 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct Entry {
     number: u64,
-    distribution: ObjectKey,
+    pub(super) distribution: ObjectKey,
     order: Cell<Option<Order>>,
     ordered: Notify,
     last_activity: Cell<Instant>,
     to_origin: Cell<Tally>,
     to_viewer: Cell<Tally>,
     /// None while it is a handshake.
-    opened: OnceCell<Opened>,
+    pub(super) opened: OnceCell<Opened>,
 }
 
-struct Opened {
+pub(super) struct Opened {
     at: Instant,
     labels: Labels,
+    /// Counts it on its endpoint.
+    pub(super) loaded: Loaded,
+    pub(super) on_origin_terminating: OnOriginTerminating,
     witness: Box<dyn Witness>,
 }
 
@@ -205,22 +211,6 @@ impl Registry {
         Ok(Admission { registry: Rc::clone(&self.0), entry, place: None, told: Cell::new(false) })
     }
 
-    /// Begins the drain: admits nothing more, and closes what there is with 1012, oldest first and evenly over the
-    /// spread with jitter, or over as much of it as leaves the last one its goodbye before the deadline.
-    pub(crate) fn drain(&self, schedule: Schedule) {
-        self.0.doors.set(Doors::Closed);
-        let latest = schedule.deadline.saturating_duration_since(schedule.start + self.0.waits.goodbye);
-        self.close_in_pace(schedule.start, schedule.spread.min(latest), Cause::Drain, |_| true);
-    }
-
-    /// Closes the tunnels of a Distribution that was removed or disabled, with 1001.
-    pub(crate) fn remove(&self, distribution: &ObjectKey) {
-        let theirs = |entry: &Entry| entry.distribution == *distribution;
-        let count = self.0.tunnels.borrow().values().filter(|entry| theirs(entry)).count();
-        let spread = self.0.waits.removal_pace.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
-        self.close_in_pace(Instant::now(), spread, Cause::DistributionRemoved, theirs);
-    }
-
     /// Cuts what is still open, admits nothing more, and waits until every tunnel has told its end, which waits for
     /// nobody; says how many there were. Handshakes end with their exchanges.
     pub(crate) async fn terminate(&self) -> usize {
@@ -260,17 +250,6 @@ impl Registry {
     pub(super) fn free_buffers(&self) -> usize {
         self.0.buffers.free()
     }
-
-    /// One close in each of as many equal parts of the spread, anywhere in its part.
-    fn close_in_pace(&self, start: Instant, spread: Duration, cause: Cause, chosen: impl Fn(&Entry) -> bool) {
-        let tunnels = self.0.tunnels.borrow();
-        let chosen: Vec<_> = tunnels.values().filter(|entry| chosen(entry)).collect();
-        let part = spread.as_secs_f64() / chosen.len().max(1) as f64;
-        for (position, entry) in chosen.into_iter().enumerate() {
-            let after = Duration::from_secs_f64(part * (position as f64 + fastrand::f64()));
-            entry.order(Order::Close { at: start + after, cause });
-        }
-    }
 }
 
 impl Admission {
@@ -282,11 +261,17 @@ impl Admission {
     }
 
     /// From now on it is a tunnel.
-    pub(super) fn open(&self, labels: Labels, witness: Box<dyn Witness>) {
+    pub(super) fn open(&self, terms: Terms) {
+        let Terms { labels, life: Life { on_origin_terminating, .. }, loaded, witness } = terms;
         let now = Instant::now();
         self.entry.last_activity.set(now);
+        if on_origin_terminating == OnOriginTerminating::Drain && loaded.departed_meanwhile() {
+            // Its worker was told before there was a tunnel.
+            self.entry.order(Order::Close { at: now, cause: Cause::OriginTerminating });
+        }
         // It is opened by `tunnel::run` alone, which takes the admission with it: never twice.
-        let _first = self.entry.opened.set(Opened { at: now, labels, witness });
+        let _first =
+            self.entry.opened.set(Opened { at: now, labels, loaded, on_origin_terminating, witness });
     }
 
     /// Reports the end and gives the place up.
@@ -336,7 +321,7 @@ impl Drop for Admission {
 
 impl Entry {
     /// Gives an order. Of two closes the earlier one holds; a cut beats both.
-    fn order(&self, order: Order) {
+    pub(super) fn order(&self, order: Order) {
         let holds = match (self.order.get(), order) {
             (None, _) | (Some(Order::Close { .. }), Order::Cut) => true,
             (Some(Order::Close { at: before, .. }), Order::Close { at, .. }) => at < before,
@@ -416,6 +401,7 @@ impl std::fmt::Debug for Opened {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataplane::origin::{Load, cells_for_test};
 
     /// Who is told nothing.
     struct Nobody;
@@ -445,7 +431,14 @@ mod tests {
         let registry = Registry::new(Waits::default());
         let (web, blog) = (ObjectKey::new("shop", "web"), ObjectKey::new("shop", "blog"));
         let admitted = [&web, &blog, &blog, &web, &blog, &blog].map(|key| registry.admit(key).unwrap());
-        admitted[..5].iter().for_each(|admission| admission.open(labels(), Box::new(Nobody)));
+        let [cell] = &cells_for_test(1)[..] else { unreachable!() };
+        let terms = || Terms {
+            labels: labels(),
+            life: Life::default(),
+            loaded: cell.enter(Load::Tunnel, None).unwrap(),
+            witness: Box::new(Nobody),
+        };
+        admitted[..5].iter().for_each(|admission| admission.open(terms()));
         let mut ask = Ask { distribution: Some(blog.clone()), from: 0, at_most: 2 };
         let mut parts = Vec::new();
         loop {

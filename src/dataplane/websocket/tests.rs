@@ -9,6 +9,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use super::life::Life;
 use super::registry::{Admission, Ask, Labels, Listed, Registry, Tally, Witness};
 use super::side::{Side, Upgraded};
 use super::tunnel::{Terms, run};
+use crate::dataplane::origin::{EndpointCell, Load, cells_for_test};
 use crate::drain::Schedule;
 use crate::object::ObjectKey;
 use crate::table::reason::Reason;
@@ -165,6 +167,7 @@ struct Scene {
 struct Setting {
     capacity: usize,
     life: Life,
+    endpoint: Arc<EndpointCell>,
     viewer_early: Bytes,
     origin_early: Bytes,
 }
@@ -174,6 +177,7 @@ impl Default for Setting {
         Self {
             capacity: 64 * 1024,
             life: Life::default(),
+            endpoint: cells_for_test(1).remove(0),
             viewer_early: Bytes::new(),
             origin_early: Bytes::new(),
         }
@@ -199,7 +203,8 @@ impl Scene {
         let (viewer, viewer_side) = wire(setting.capacity, setting.viewer_early);
         let (origin, origin_side) = wire(setting.capacity, setting.origin_early);
         let report = Report::default();
-        let terms = Terms { labels: labels(), life: setting.life, witness: Box::new(report.clone()) };
+        let loaded = setting.endpoint.enter(Load::Tunnel, None).unwrap();
+        let terms = Terms { labels: labels(), life: setting.life, loaded, witness: Box::new(report.clone()) };
         spawn_local(run(admission, terms, viewer_side, origin_side));
         Self { registry, viewer, origin, report }
     }

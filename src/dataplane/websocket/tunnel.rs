@@ -18,6 +18,7 @@ use super::messages::MessageLimits;
 use super::pings::Pings;
 use super::registry::{Admission, Labels, Order, Witness};
 use super::side::{Side, Upgraded};
+use crate::dataplane::origin::Loaded;
 use crate::telemetry::metrics::Direction;
 
 /// What a tunnel keeps of its handshake; no table.
@@ -26,6 +27,8 @@ pub(crate) struct Terms {
     pub(crate) labels: Labels,
     /// What it is held to.
     pub(crate) life: Life,
+    /// Counts it on its endpoint.
+    pub(crate) loaded: Loaded,
     /// Who is told what happens to it.
     pub(crate) witness: Box<dyn Witness>,
 }
@@ -37,9 +40,10 @@ pub(crate) async fn run<V: Side, O: Side>(
     viewer: Upgraded<V>,
     origin: Upgraded<O>,
 ) {
-    admission.open(terms.labels, terms.witness);
-    let mut tunnel = Tunnel::new(&admission, terms.life, viewer, origin);
-    let ending = tunnel.pass(&admission, terms.life).await;
+    let life = terms.life;
+    admission.open(terms);
+    let mut tunnel = Tunnel::new(&admission, life, viewer, origin);
+    let ending = tunnel.pass(&admission, life).await;
     let first = tunnel.first_end.or(tunnel.gone);
     let verdict = match ending {
         Ending::Over => first,

@@ -19,7 +19,7 @@ use tidegate::table::certificate::Certificates;
 use tidegate::table::decide::Scheme;
 use tidegate::table::host::HostPattern;
 use tidegate::table::origin::{
-    Endpoint, Endpoints, HostHeader, HttpVersion, Origin, OriginKey, OriginTls, Zone,
+    Endpoint, Endpoints, HostHeader, HttpVersion, Origin, OriginKey, OriginTls, Staying, Zone,
 };
 use tidegate::table::path_pattern::PathPattern;
 use tidegate::table::route::{
@@ -322,6 +322,8 @@ pub(crate) struct Site {
     pub(crate) name: &'static str,
     pub(crate) namespace: &'static str,
     pub(crate) endpoints: Vec<SocketAddr>,
+    /// Those that stay without being ready.
+    pub(crate) waiting: Vec<SocketAddr>,
     pub(crate) default: RouteShape,
     pub(crate) ordered: Vec<(&'static str, RouteShape)>,
     pub(crate) origin: fn(&mut Origin),
@@ -351,6 +353,7 @@ impl Site {
             name,
             namespace: "test",
             endpoints: endpoints.to_vec(),
+            waiting: Vec::new(),
             default,
             ordered: Vec::new(),
             origin: |_| {},
@@ -373,11 +376,13 @@ fn listed(addresses: &[SocketAddr]) -> Arc<[Endpoint]> {
 /// The table of these sites.
 pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTable {
     let mut routes = BTreeMap::new();
-    let mut endpoints = BTreeMap::new();
+    let (mut endpoints, mut staying) = (BTreeMap::new(), BTreeMap::new());
     for site in sites {
         let scheme = if site.tls.is_some() { Scheme::Https } else { Scheme::Http };
         let origin_key = OriginKey { distribution: site.key(), id: "web".to_owned(), scheme };
         endpoints.insert(origin_key.clone(), listed(&site.endpoints));
+        let there = site.endpoints.iter().chain(&site.waiting);
+        staying.insert(origin_key.clone(), there.copied().collect());
         let mut origin = Origin {
             key: origin_key,
             path_prefix: String::new(),
@@ -438,6 +443,7 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
     }
     RoutingTable {
         hosts: Arc::new(Hosts::new(routes)),
+        staying: Arc::new(Staying(staying)),
         endpoints: Arc::new(Endpoints(endpoints)),
         certificates: Arc::new(certificates),
     }

@@ -84,6 +84,7 @@ fn is_default(name: &str, value: &Value) -> bool {
         "alpn" => json!(["h2", "http/1.1"]),
         "enabled" => json!(true),
         "generation" | "observedGeneration" => json!(0),
+        "onOriginTerminating" => json!("keep"),
         "viewerProtocolPolicy" => json!("allow-all"),
         "hostHeader" => json!("viewer"),
         "connectionAttempts" => json!(3),

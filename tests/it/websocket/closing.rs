@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{SinkExt, StreamExt};
 use tidegate::dataplane::Limits;
 use tidegate::dataplane::websocket::Waits;
 use tidegate::drain::{Phase, Schedule};
-use tidegate::table::web_socket::MaxDuration;
+use tidegate::table::web_socket::{MaxDuration, OnOriginTerminating};
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 use tokio_tungstenite::accept_async;
@@ -121,6 +122,49 @@ async fn a_life_ends_with_its_longest_duration_and_its_pings_are_between_the_pro
     let ((pings, code), told) = tokio::join!(viewer, next(&mut far));
     assert!(pings > 2 && code == 1012, "{pings} pings, {code}");
     assert!(matches!(told, Message::Close(Some(close)) if u16::from(close.code) == 1001));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_terminates_loses_its_websockets_politely_and_an_unready_one_keeps_them() {
+    let (first, second) = (EchoSocket::start().await, EchoSocket::start().await);
+    let mut site = Site::new("web", &[first.address, second.address]);
+    site.default.web_socket = |policy| policy.on_origin_terminating = OnOriginTerminating::Drain;
+    let plane = Plane::serving(vec![site.clone()]);
+    let mut sockets = Vec::new();
+    for _ in 0..8 {
+        sockets.push(open(&plane).await);
+    }
+    // One is not ready for a while; least connections have put four sockets on each.
+    let serving = |endpoints: &[&EchoSocket], waiting: &[&EchoSocket]| {
+        let addresses =
+            |sockets: &[&EchoSocket]| sockets.iter().map(|socket| socket.address).collect::<Vec<_>>();
+        vec![Site { endpoints: addresses(endpoints), waiting: addresses(waiting), ..site.clone() }]
+    };
+    plane.publish(serving(&[&first], &[&second]));
+    for socket in &mut sockets {
+        echo(socket, "still here").await;
+    }
+    plane.publish(serving(&[&first], &[]));
+    let closed = sockets.iter_mut().map(async |socket| {
+        soon(socket.send(Message::text("hello"))).await.unwrap();
+        match next(socket).await {
+            Message::Close(close) => Some(u16::from(close.unwrap().code)),
+            message if message == Message::text("hello") => None,
+            message => panic!("{message:?}"),
+        }
+    });
+    // The echo may be faster than the pace.
+    let early = futures_util::future::join_all(closed).await;
+    let mut codes: Vec<_> = early.iter().flatten().copied().collect();
+    let open = "tidegate_websocket_connections{namespace=\"test\",distribution=\"web\",origin=\"web\",protocol=\"h1\"}";
+    let silent = sockets.iter_mut().zip(early).filter(|(_, code)| code.is_none()).map(|(socket, _)| socket);
+    let mut rest: FuturesUnordered<_> = silent.map(async |socket| soon(socket.next()).await).collect();
+    while codes.len() < 4 {
+        let Some(Some(Ok(Message::Close(Some(close))))) = rest.next().await else { panic!("it is no Close") };
+        codes.push(close.code.into());
+    }
+    assert_eq!(codes, [1012; 4]);
+    assert!(plane.metric(open) >= 4, "those on the other endpoint stay");
 }
 
 #[tokio::test]
