@@ -14,6 +14,7 @@ use super::origin::tls::{OriginClient, OriginClients};
 use super::origin::{Candidates, EndpointCell, Load, OriginCell};
 use super::tls::{ConfigMaker, Configs};
 use super::websocket::places::{Place, Room, Rooms};
+use super::websocket::rebalance::ScaleOut;
 use crate::object::ObjectKey;
 use crate::table::RoutingTable;
 use crate::table::decide::Scheme;
@@ -291,6 +292,36 @@ impl Linker {
         departed.retain(|cell| cell.loaded_with(Load::Tunnel) > 0);
         departed.iter().for_each(|cell| cell.depart());
         departed
+    }
+
+    /// The origins whose endpoints changed while some of their WebSockets have to move, for whom endpoints were added.
+    pub(crate) fn scaled_out(before: &LiveTable, after: &LiveTable) -> Vec<Arc<ScaleOut>> {
+        let mut scaled_out = Vec::new();
+        if Arc::ptr_eq(&before.table.endpoints, &after.table.endpoints) {
+            return scaled_out;
+        }
+        for live in &after.distributions {
+            let moves = |(route, target): (&Route, _)| route.web_socket.rebalance.map(|_| target);
+            let origins = live.routes.iter().zip(&live.origins).filter_map(moves);
+            let origins = origins.flat_map(|target: &LiveTarget| target.http.iter().chain(&target.https));
+            let by_key: BTreeMap<_, _> = origins.map(|origin| (&origin.origin.key, origin)).collect();
+            for (key, origin) in by_key {
+                let cells = origin.candidates.cells();
+                let was = before.table.endpoints.of(key).map_or(&[][..], |listed| listed);
+                let is_new = |cell: &Arc<EndpointCell>| !was.iter().any(|old| old.address == cell.address);
+                let moves = &origin.candidates.shared().moves;
+                if !was.is_empty() && cells.iter().any(is_new) {
+                    moves.begin(cells);
+                } else if was.len() == cells.len() {
+                    continue;
+                }
+                if moves.go_on() {
+                    let origin = Arc::clone(origin.candidates.shared());
+                    scaled_out.push(Arc::new(ScaleOut { origin, cells: cells.to_vec() }));
+                }
+            }
+        }
+        scaled_out
     }
 
     /// What is known of an origin since somebody began to use it.

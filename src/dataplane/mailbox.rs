@@ -2,12 +2,13 @@
 //!
 //! Telling never waits: what a publisher says is a set, so that it cannot overflow, and questions are bounded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::origin::EndpointCell;
+use super::websocket::rebalance::ScaleOut;
 use super::websocket::registry::{Ask, Portion};
 use crate::object::ObjectKey;
 
@@ -17,14 +18,14 @@ pub(crate) type ListTunnels = (Ask, oneshot::Sender<Portion>);
 /// The side of whoever tells.
 #[derive(Clone, Debug)]
 pub(crate) struct Mailbox {
-    gone: Arc<Gone>,
+    news: Arc<News>,
     questions: mpsc::Sender<ListTunnels>,
 }
 
 /// The worker's side.
 #[derive(Debug)]
 pub(crate) struct Letters {
-    gone: Arc<Gone>,
+    news: Arc<News>,
     questions: mpsc::Receiver<ListTunnels>,
 }
 
@@ -35,51 +36,63 @@ pub(crate) enum Letter {
     Gone(BTreeSet<ObjectKey>),
     /// These endpoints left or terminate: tunnels that were to be drained then are.
     Departed(Vec<Arc<EndpointCell>>),
+    /// Endpoints were added to these origins, or changed since.
+    ScaledOut(Vec<Arc<ScaleOut>>),
     /// Endpoints, or what TLS is spoken to them with, went: connections that idle there are of no use.
     Unreachable,
     /// Somebody wants to know the open tunnels.
     ListTunnels(ListTunnels),
 }
 
-/// What went and the worker has not heard of yet.
+/// What happened and the worker has not heard of yet.
 #[derive(Debug, Default)]
-struct Gone {
+struct News {
     distributions: Mutex<BTreeSet<ObjectKey>>,
     /// Those with open WebSockets, each once.
     endpoints: Mutex<Vec<Arc<EndpointCell>>>,
     departed: Notify,
+    /// By the number of the origin, the newest of each.
+    scale_outs: Mutex<BTreeMap<u64, Arc<ScaleOut>>>,
+    scaled_out: Notify,
     told: Notify,
     unreachable: Notify,
 }
 
 /// A mailbox in which at most so many questions wait.
 pub(crate) fn open(questions: usize) -> (Mailbox, Letters) {
-    let gone = Arc::<Gone>::default();
+    let news = Arc::<News>::default();
     let (sender, receiver) = mpsc::channel(questions);
-    (Mailbox { gone: Arc::clone(&gone), questions: sender }, Letters { gone, questions: receiver })
+    (Mailbox { news: Arc::clone(&news), questions: sender }, Letters { news, questions: receiver })
 }
 
 impl Mailbox {
     /// Tells that Distributions are served no more.
     pub(crate) fn tell_gone(&self, keys: &BTreeSet<ObjectKey>) {
-        self.gone.distributions.lock().unwrap_or_else(PoisonError::into_inner).extend(keys.iter().cloned());
-        self.gone.told.notify_one();
+        self.news.distributions.lock().unwrap_or_else(PoisonError::into_inner).extend(keys.iter().cloned());
+        self.news.told.notify_one();
     }
 
     /// Tells that endpoints left or terminate.
     pub(crate) fn tell_departed(&self, departed: &[Arc<EndpointCell>]) {
-        let mut endpoints = self.gone.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut endpoints = self.news.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         for cell in departed {
             if !endpoints.iter().any(|told| Arc::ptr_eq(told, cell)) {
                 endpoints.push(Arc::clone(cell));
             }
         }
-        self.gone.departed.notify_one();
+        self.news.departed.notify_one();
+    }
+
+    /// Tells that endpoints were added to origins, or changed since.
+    pub(crate) fn tell_scaled_out(&self, scale_outs: &[Arc<ScaleOut>]) {
+        let by_origin = scale_outs.iter().map(|scale_out| (scale_out.origin.id, Arc::clone(scale_out)));
+        self.news.scale_outs.lock().unwrap_or_else(PoisonError::into_inner).extend(by_origin);
+        self.news.scaled_out.notify_one();
     }
 
     /// Tells that endpoints, or what TLS is spoken to them with, went.
     pub(crate) fn tell_unreachable(&self) {
-        self.gone.unreachable.notify_one();
+        self.news.unreachable.notify_one();
     }
 
     /// Open tunnels of the worker; none where it has ended.
@@ -96,15 +109,19 @@ impl Letters {
     /// The next letter; none when nobody can write any more.
     pub(crate) async fn next(&mut self) -> Option<Letter> {
         tokio::select! {
-            () = self.gone.told.notified() => {
-                let mut keys = self.gone.distributions.lock().unwrap_or_else(PoisonError::into_inner);
+            () = self.news.told.notified() => {
+                let mut keys = self.news.distributions.lock().unwrap_or_else(PoisonError::into_inner);
                 Some(Letter::Gone(std::mem::take(&mut keys)))
             }
-            () = self.gone.departed.notified() => {
-                let mut endpoints = self.gone.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+            () = self.news.departed.notified() => {
+                let mut endpoints = self.news.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
                 Some(Letter::Departed(std::mem::take(&mut endpoints)))
             }
-            () = self.gone.unreachable.notified() => Some(Letter::Unreachable),
+            () = self.news.scaled_out.notified() => {
+                let mut scale_outs = self.news.scale_outs.lock().unwrap_or_else(PoisonError::into_inner);
+                Some(Letter::ScaledOut(std::mem::take(&mut *scale_outs).into_values().collect()))
+            }
+            () = self.news.unreachable.notified() => Some(Letter::Unreachable),
             question = self.questions.recv() => question.map(Letter::ListTunnels),
         }
     }

@@ -221,12 +221,16 @@ impl Handle {
         let gone = live::gone(&before, &live);
         let departed = publisher.linker.departed(&before.table, &live.table);
         let moved = live.reachable != before.reachable;
+        let scaled_out = Linker::scaled_out(&before, &live);
         self.0.tables.store(live);
         if moved {
             self.0.mailboxes.iter().for_each(Mailbox::tell_unreachable);
         }
         if !gone.is_empty() {
             self.0.mailboxes.iter().for_each(|mailbox| mailbox.tell_gone(&gone));
+        }
+        if !scaled_out.is_empty() {
+            self.0.mailboxes.iter().for_each(|mailbox| mailbox.tell_scaled_out(&scaled_out));
         }
         if !departed.is_empty() {
             self.0.mailboxes.iter().for_each(|mailbox| mailbox.tell_departed(&departed));

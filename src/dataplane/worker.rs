@@ -193,11 +193,14 @@ impl Worker {
                     self.own_metrics.busy(now.1.saturating_sub(noted.1), now.0 - noted.0);
                     noted = now;
                     self.budgets.sweep();
+                    self.registry.rebalance(now.0 + self.limits.sweep);
                 }
                 // 2. Mail; after the last writer is gone there is none.
                 Some(letter) = letters.next() => match letter {
                     Letter::Gone(keys) => keys.iter().for_each(|key| self.registry.remove(key)),
                     Letter::Departed(endpoints) => self.registry.leave(&endpoints),
+                    // The next tick looks at them.
+                    Letter::ScaledOut(origins) => self.registry.begin_rebalance(origins),
                     Letter::Unreachable => self.pool.sweep(&self.tables.current().reachable),
                     // Whoever asked may have given up.
                     Letter::ListTunnels((ask, answer)) => drop(answer.send(self.registry.list(&ask))),

@@ -108,6 +108,10 @@ fn behavior(route: &Route) -> Value {
                 OnOriginTerminating::Drain => "drain",
             },
             "pingInterval": route.web_socket.ping_interval.map(seconds),
+            "rebalance": route.web_socket.rebalance.map(|rebalance| json!({
+                "maxImbalancePercent": rebalance.max_imbalance_percent,
+                "closesPerSecond": rebalance.closes_per_second,
+            })),
             "limits": {
                 "maxConnections": route.web_socket.limits.max_connections,
                 "maxConnectionsPerClient": route.web_socket.limits.max_connections_per_client,

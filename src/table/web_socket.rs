@@ -20,6 +20,8 @@ pub struct WebSocketPolicy {
     pub ping_interval: Option<Duration>,
     /// What becomes of the tunnels on an endpoint that terminates.
     pub on_origin_terminating: OnOriginTerminating,
+    /// Whether tunnels move to endpoints that were added.
+    pub rebalance: Option<Rebalance>,
     /// What is limited.
     pub limits: WebSocketLimits,
 }
@@ -32,6 +34,15 @@ pub enum OnOriginTerminating {
     Keep,
     /// They are asked to come back, in pace.
     Drain,
+}
+
+/// How tunnels move off the busiest endpoint after others were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebalance {
+    /// By how much of the mean it may be above the mean, in percent.
+    pub max_imbalance_percent: NonZeroU32,
+    /// How many of its tunnels are closed, over all workers.
+    pub closes_per_second: NonZeroU32,
 }
 
 /// `limits`, over all workers; what is none is not limited.

@@ -17,7 +17,7 @@ use crate::table::path_pattern::PathPattern;
 use crate::table::route::{AllowedMethods, Route, RouteTarget, ViewerProtocolPolicy};
 use crate::table::web_origin::AllowedOrigins;
 use crate::table::web_socket::{
-    Handshakes, MaxDuration, OnOriginTerminating, WebSocketLimits, WebSocketPolicy,
+    Handshakes, MaxDuration, OnOriginTerminating, Rebalance, WebSocketLimits, WebSocketPolicy,
 };
 
 /// The routes of `cacheBehaviors` and that of the default behavior. `origins` says by id where the requests of
@@ -139,13 +139,25 @@ fn web_socket(spec: &api::WebSocket) -> WebSocketPolicy {
             api::OnOriginTerminating::Keep => OnOriginTerminating::Keep,
             api::OnOriginTerminating::Drain => OnOriginTerminating::Drain,
         },
+        rebalance: spec.rebalance.as_ref().and_then(rebalance),
         limits: web_socket_limits(&spec.limits),
     }
 }
 
-/// Those below 1 were refused with the object.
+fn rebalance(spec: &api::Rebalance) -> Option<Rebalance> {
+    Some(Rebalance {
+        max_imbalance_percent: count(spec.max_imbalance_percent)?,
+        closes_per_second: count(spec.closes_per_second)?,
+    })
+}
+
+/// What is below 1 was refused with the object.
+fn count(count: i32) -> Option<NonZeroU32> {
+    u32::try_from(count).ok().and_then(NonZeroU32::new)
+}
+
 fn web_socket_limits(spec: &api::WebSocketLimits) -> WebSocketLimits {
-    let count = |most: Option<i32>| most.and_then(|most| u32::try_from(most).ok()).and_then(NonZeroU32::new);
+    let count = |most: Option<i32>| most.and_then(count);
     WebSocketLimits {
         max_connections: count(spec.max_connections),
         max_connections_per_client: count(spec.max_connections_per_client),

@@ -118,30 +118,26 @@ pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
         compress,
         response_headers_policy,
         source_ranges,
-        web_socket,
+        // All of it is served.
+        web_socket:
+            WebSocket {
+                enabled: _,
+                idle_timeout: _,
+                max_duration: _,
+                max_duration_jitter_percent: _,
+                ping_interval: _,
+                allowed_origins: _,
+                limits: _,
+                on_origin_terminating: _,
+                rebalance: _,
+            },
     } = behavior;
     let mut found = Found::default();
     found.withheld("sourceRanges", *source_ranges != SourceRanges::default());
     // It may take out what viewers must not see, or tell browsers what they must not do.
     found.withheld("responseHeadersPolicy", *response_headers_policy != ResponseHeadersPolicy::default());
     found.served_without("compress", *compress);
-    of_web_socket(web_socket, &mut found);
     found.0
-}
-
-fn of_web_socket(web_socket: &WebSocket, found: &mut Found) {
-    let WebSocket {
-        enabled: _,
-        idle_timeout: _,
-        max_duration: _,
-        max_duration_jitter_percent: _,
-        ping_interval: _,
-        allowed_origins: _,
-        limits: _,
-        on_origin_terminating: _,
-        rebalance,
-    } = web_socket;
-    found.served_without("webSocket.rebalance", rebalance.is_some());
 }
 
 #[derive(Default)]
@@ -216,7 +212,6 @@ mod tests {
             json!({"viewerCertificate": certificate})
         };
         let header = json!({"name": "x-a", "valueFrom": {"secretName": "s", "key": "k"}});
-        let rebalance = json!({"maxImbalancePercent": 20, "closesPerSecond": 1});
         let rows = [
             (json!({"viewerMtls": {"mode": "optional", "caSecretName": "ca"}}), "viewerMtls", Withheld),
             (json!({"delegateAliasesTo": ["*"]}), "delegateAliasesTo", SERVED_WITHOUT),
@@ -250,7 +245,6 @@ mod tests {
                 Withheld,
             ),
             (behavior(json!({"compress": true})), "compress", SERVED_WITHOUT),
-            (behavior(json!({"webSocket": {"rebalance": rebalance}})), "webSocket.rebalance", SERVED_WITHOUT),
         ];
         for (patch, field, effect) in rows {
             assert_eq!(unserved(&patch), [(field.to_owned(), effect)], "{patch}");
@@ -281,6 +275,7 @@ mod tests {
                     "enabled": false, "idleTimeout": "0s", "allowedOrigins": ["https://a"],
                     "maxDuration": "1h", "maxDurationJitterPercent": 5, "pingInterval": "30s",
                     "limits": {"maxConnections": 1}, "onOriginTerminating": "drain",
+                    "rebalance": {"maxImbalancePercent": 20, "closesPerSecond": 1},
                 },
             },
         });

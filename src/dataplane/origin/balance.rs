@@ -104,7 +104,7 @@ impl Candidates {
     }
 
     /// What all workers know together of the origin.
-    pub(crate) fn shared(&self) -> &OriginCell {
+    pub(crate) fn shared(&self) -> &Arc<OriginCell> {
         &self.shared
     }
 

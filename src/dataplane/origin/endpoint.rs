@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::moves::Moves;
 use super::outlier::Health;
 
 /// Numbers origins, so that workers find what they know of one without comparing names.
@@ -28,6 +29,8 @@ pub(crate) struct OriginCell {
     endpoints: Mutex<HashMap<SocketAddr, Weak<EndpointCell>>>,
     /// Counts the choices of `round-robin`.
     turns: AtomicUsize,
+    /// The tunnels that move since endpoints were added.
+    pub(crate) moves: Moves,
 }
 
 impl OriginCell {
@@ -37,6 +40,7 @@ impl OriginCell {
             id: ORIGIN_IDS.fetch_add(1, Ordering::Relaxed),
             endpoints: Mutex::default(),
             turns: AtomicUsize::new(0),
+            moves: Moves::default(),
         })
     }
 
@@ -92,6 +96,8 @@ pub(crate) struct EndpointCell {
     loads: AtomicU64,
     /// How often it left or began to terminate.
     departures: AtomicU32,
+    /// Tunnels that move to another endpoint and are still open.
+    moving: AtomicU32,
     latency: Latency,
     pub(super) health: Health,
 }
@@ -131,6 +137,7 @@ impl EndpointCell {
             origin,
             loads: AtomicU64::new(0),
             departures: AtomicU32::new(0),
+            moving: AtomicU32::new(0),
             latency: Latency::default(),
             health: Health::new(Instant::now()),
         }
@@ -156,6 +163,23 @@ impl EndpointCell {
         }
         let departures = self.departures.load(Ordering::Relaxed);
         Some(Loaded { cell: Arc::clone(self), load, departures })
+    }
+
+    /// The origin that it belongs to.
+    #[cfg(test)]
+    pub(crate) fn origin(&self) -> &Arc<OriginCell> {
+        &self.origin
+    }
+
+    /// The tunnels on it, without those that move.
+    pub(crate) fn settled(&self) -> u64 {
+        self.loaded_with(Load::Tunnel).saturating_sub(self.moving.load(Ordering::Relaxed).into())
+    }
+
+    /// Counts one of its tunnels as one that moves, until the guard is dropped.
+    pub(crate) fn begin_move(self: &Arc<Self>) -> Moving {
+        self.moving.fetch_add(1, Ordering::Relaxed);
+        Moving(Arc::clone(self))
     }
 
     /// Notes that it left or began to terminate. Whoever is on it is told apart; who is on the way sees it by
@@ -209,6 +233,16 @@ impl Loaded {
 impl Drop for Loaded {
     fn drop(&mut self) {
         self.cell.loads.fetch_sub(self.load.one(), Ordering::Relaxed);
+    }
+}
+
+/// One tunnel that moves to another endpoint; counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Moving(Arc<EndpointCell>);
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        self.0.moving.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -16,6 +16,7 @@ mod hash;
 pub(crate) mod head;
 pub(crate) mod http1;
 mod http2;
+mod moves;
 mod outlier;
 mod pool;
 mod retry;
@@ -46,7 +47,8 @@ use balance::{Choice, Wish};
 use body::Body;
 #[cfg(test)]
 pub(crate) use endpoint::cells_for_test;
-pub(crate) use endpoint::{EndpointCell, Load, Loaded, OriginCell};
+pub(crate) use endpoint::{EndpointCell, Load, Loaded, Moving, OriginCell};
+pub(crate) use moves::Slot;
 use outlier::Trial;
 pub(crate) use pool::Pool;
 pub(crate) use retry::Budgets;

@@ -47,6 +47,8 @@ pub(crate) enum ClosedBy {
     PingTimeout,
     /// The proxy: the replica leaves.
     Drain,
+    /// The proxy: endpoints were added, and this one had too many.
+    Rebalance,
     /// The proxy: the endpoint terminates, and its behavior wanted that to be told.
     OriginTerminating,
     /// The proxy: the Distribution was removed or disabled.
@@ -75,6 +77,7 @@ impl ClosedBy {
             Self::MaxDuration => "max_duration",
             Self::PingTimeout => "ping_timeout",
             Self::Drain => "drain",
+            Self::Rebalance => "rebalance",
             Self::OriginTerminating => "origin_terminating",
             Self::DistributionRemoved => "distribution_removed",
             Self::LimitMessageSize => "limit_message_size",
@@ -126,6 +129,7 @@ pub(super) enum Cause {
     MaxDuration,
     PingTimeout,
     Drain,
+    Rebalance,
     OriginTerminating,
     DistributionRemoved,
     LimitMessageSize,
@@ -150,6 +154,7 @@ impl Cause {
             Self::MaxDuration => ClosedBy::MaxDuration,
             Self::PingTimeout => ClosedBy::PingTimeout,
             Self::Drain => ClosedBy::Drain,
+            Self::Rebalance => ClosedBy::Rebalance,
             Self::OriginTerminating => ClosedBy::OriginTerminating,
             Self::DistributionRemoved => ClosedBy::DistributionRemoved,
             Self::LimitMessageSize => ClosedBy::LimitMessageSize,
@@ -162,7 +167,7 @@ impl Cause {
     fn code(self) -> u16 {
         match self {
             Self::Idle | Self::PingTimeout | Self::DistributionRemoved => GOING_AWAY,
-            Self::Drain | Self::MaxDuration | Self::OriginTerminating => SERVICE_RESTART,
+            Self::Drain | Self::MaxDuration | Self::Rebalance | Self::OriginTerminating => SERVICE_RESTART,
             Self::LimitMessageSize => MESSAGE_TOO_BIG,
             Self::LimitMessageRate => POLICY_VIOLATION,
             Self::ProtocolError => PROTOCOL_ERROR,
@@ -176,6 +181,7 @@ impl Cause {
             Self::MaxDuration => "open for too long, please reconnect",
             Self::PingTimeout => "no answer to pings",
             Self::Drain => "restarting, please reconnect",
+            Self::Rebalance => "moving, please reconnect",
             Self::OriginTerminating => "restarting, please reconnect",
             Self::DistributionRemoved => "no longer served here",
             Self::LimitMessageSize => "a message is too long",

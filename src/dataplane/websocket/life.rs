@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-use crate::table::web_socket::{OnOriginTerminating, WebSocketPolicy};
+use crate::table::web_socket::{OnOriginTerminating, Rebalance, WebSocketPolicy};
 
 /// The times and limits of one tunnel; the default sets it none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(crate) struct Life {
     pub(crate) ping_interval: Option<Duration>,
     /// What becomes of it when its endpoint terminates.
     pub(crate) on_origin_terminating: OnOriginTerminating,
+    /// Whether it moves when endpoints are added.
+    pub(crate) rebalance: Option<Rebalance>,
     /// How long a message of the viewer may be, in bytes.
     pub(crate) max_message_bytes: Option<NonZeroU64>,
     /// How many messages the viewer may send.
@@ -34,6 +36,7 @@ impl Life {
             max_duration,
             ping_interval: policy.ping_interval,
             on_origin_terminating: policy.on_origin_terminating,
+            rebalance: policy.rebalance,
             max_message_bytes: policy.limits.max_message_bytes,
             messages_per_second: policy.limits.messages_per_second,
         }

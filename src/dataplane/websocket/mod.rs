@@ -17,6 +17,7 @@ mod messages;
 mod pace;
 mod pings;
 pub(crate) mod places;
+pub(crate) mod rebalance;
 pub(crate) mod registry;
 pub(crate) mod side;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -19,11 +20,12 @@ use super::buffers::Buffers;
 use super::closing::{Cause, Closed, ClosedBy, Verdict};
 use super::life::Life;
 use super::places::Place;
+use super::rebalance::ScaleOut;
 use super::tunnel::Terms;
-use crate::dataplane::origin::Loaded;
+use crate::dataplane::origin::{Loaded, Moving};
 use crate::object::ObjectKey;
 use crate::table::reason::Reason;
-use crate::table::web_socket::OnOriginTerminating;
+use crate::table::web_socket::{OnOriginTerminating, Rebalance};
 use crate::telemetry::Address;
 use crate::telemetry::metrics::Direction;
 
@@ -41,6 +43,8 @@ pub(super) struct Shared {
     pub(super) doors: Cell<Doors>,
     /// By number, so the oldest comes first.
     pub(super) tunnels: RefCell<BTreeMap<u64, Rc<Entry>>>,
+    /// Origins to which endpoints were added, by number.
+    pub(super) scale_outs: RefCell<BTreeMap<u64, Arc<ScaleOut>>>,
     /// Somebody gave its place up.
     left: Notify,
 }
@@ -147,6 +151,8 @@ pub(super) struct Entry {
     number: u64,
     pub(super) distribution: ObjectKey,
     order: Cell<Option<Order>>,
+    /// Where it was told to move.
+    pub(super) moving: RefCell<Option<Moving>>,
     ordered: Notify,
     last_activity: Cell<Instant>,
     to_origin: Cell<Tally>,
@@ -161,6 +167,7 @@ pub(super) struct Opened {
     /// Counts it on its endpoint.
     pub(super) loaded: Loaded,
     pub(super) on_origin_terminating: OnOriginTerminating,
+    pub(super) rebalance: Option<Rebalance>,
     witness: Box<dyn Witness>,
 }
 
@@ -183,6 +190,7 @@ impl Registry {
             buffers: Buffers::default(),
             doors: Cell::new(Doors::Open),
             tunnels: RefCell::default(),
+            scale_outs: RefCell::default(),
             left: Notify::new(),
         }))
     }
@@ -201,6 +209,7 @@ impl Registry {
             number,
             distribution: distribution.clone(),
             order: Cell::new(None),
+            moving: RefCell::default(),
             ordered: Notify::new(),
             last_activity: Cell::new(Instant::now()),
             to_origin: Cell::default(),
@@ -262,7 +271,7 @@ impl Admission {
 
     /// From now on it is a tunnel.
     pub(super) fn open(&self, terms: Terms) {
-        let Terms { labels, life: Life { on_origin_terminating, .. }, loaded, witness } = terms;
+        let Terms { labels, life: Life { on_origin_terminating, rebalance, .. }, loaded, witness } = terms;
         let now = Instant::now();
         self.entry.last_activity.set(now);
         if on_origin_terminating == OnOriginTerminating::Drain && loaded.departed_meanwhile() {
@@ -270,8 +279,14 @@ impl Admission {
             self.entry.order(Order::Close { at: now, cause: Cause::OriginTerminating });
         }
         // It is opened by `tunnel::run` alone, which takes the admission with it: never twice.
-        let _first =
-            self.entry.opened.set(Opened { at: now, labels, loaded, on_origin_terminating, witness });
+        let _first = self.entry.opened.set(Opened {
+            at: now,
+            labels,
+            loaded,
+            on_origin_terminating,
+            rebalance,
+            witness,
+        });
     }
 
     /// Reports the end and gives the place up.

@@ -1,8 +1,10 @@
 //! The life of tunnels under a paused clock: every way to end, and what both sides see of it.
 
+mod closes;
 mod life;
 mod limits;
 mod orders;
+mod rebalance;
 
 use std::cell::{Cell, RefCell};
 use std::io;

@@ -5,4 +5,5 @@ mod handshake;
 mod lasting;
 mod over_http2;
 pub(crate) mod peers;
+mod scaling;
 mod tunnel;
