@@ -14,11 +14,17 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use bytes::Bytes;
+    use h2::client::SendRequest;
+    use http::{Request, StatusCode};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio::net::TcpStream;
+    use tokio::runtime::{Builder, LocalOptions};
+    use tokio::task::spawn_local;
     use tokio::time::timeout;
 
+    use crate::dataplane::inside::Interior;
     use crate::dataplane::{self, Config, Limits};
     use crate::drain::{self, Phase, Schedule};
     use crate::object::ObjectKey;
@@ -217,5 +223,50 @@ mod tests {
         let (page, log) = plane.end().await;
         assert!(page.contains("tidegate_panics_total{lost=\"exchange\"} 1\n"), "{page}");
         assert!(log.contains("\"reason\":\"internal\""), "{log}");
+    }
+
+    /// Status and body of an answer over HTTP/2; the reason of a reset where it ends with one.
+    async fn ask(
+        connection: &SendRequest<Bytes>,
+        path: &str,
+    ) -> Result<(StatusCode, Vec<u8>), Option<h2::Reason>> {
+        let asked = async {
+            let request = Request::get(format!("http://web.example{path}")).body(()).unwrap();
+            let (answer, _) = connection.clone().ready().await?.send_request(request, true)?;
+            let (head, mut body) = answer.await?.into_parts();
+            let mut read = Vec::new();
+            while let Some(data) = body.data().await {
+                read.extend(data?);
+            }
+            Ok((head.status, read))
+        };
+        timeout(LIMIT, asked).await.unwrap().map_err(|error: h2::Error| error.reason())
+    }
+
+    #[test]
+    fn a_fault_of_ours_costs_its_own_stream_and_no_other_of_the_connection() {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        runtime.unwrap().block_on(async {
+            let interior = Interior::new(table(origin().await), Limits::default());
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            let viewer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, peer) = listener.accept().await.unwrap();
+            spawn_local(async move { interior.serve_http2(peer, stream).await });
+            let (connection, driver) = h2::client::handshake(viewer).await.unwrap();
+            spawn_local(driver);
+
+            let served = Ok((StatusCode::OK, b"ok".to_vec()));
+            for place in ["judging", "answered", "passing"] {
+                let path = format!("/fault/{place}");
+                let (before, lost, after) =
+                    tokio::join!(ask(&connection, "/"), ask(&connection, &path), ask(&connection, "/"));
+                assert_eq!((&before, &after), (&served, &served), "{place}");
+                match place {
+                    "passing" => assert_eq!(lost, Err(Some(h2::Reason::INTERNAL_ERROR))),
+                    _ => assert_eq!(lost.unwrap().0, StatusCode::INTERNAL_SERVER_ERROR, "{place}"),
+                }
+                assert_eq!(ask(&connection, "/").await, served, "{place}");
+            }
+        });
     }
 }

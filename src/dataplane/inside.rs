@@ -57,11 +57,24 @@ impl Interior {
 
     /// Serves a plaintext HTTP/1.1 connection to its end.
     pub(crate) async fn serve(&self, peer: SocketAddr, stream: impl Side) {
+        if let Some(viewer) = self.meet(peer, "h1") {
+            http1::serve(viewer, stream).await;
+        }
+    }
+
+    /// The same over HTTP/2, which nobody speaks in plaintext but a test.
+    #[cfg(test)]
+    pub(crate) async fn serve_http2(&self, peer: SocketAddr, stream: impl Side) {
+        if let Some(viewer) = self.meet(peer, "h2") {
+            super::connection::http2::serve(viewer, stream).await;
+        }
+    }
+
+    fn meet(&self, peer: SocketAddr, protocol: &'static str) -> Option<Rc<Viewer>> {
         let peer = Peer::new(peer, &self.worker.entrance.trusted_proxies);
-        let open = self.worker.metrics.connections("http", "h1").enter();
+        let open = self.worker.metrics.connections("http", protocol).enter();
         let local = ([192, 0, 2, 80], 80).into();
-        let Some(place) = self.worker.places.take() else { return };
-        let viewer = Viewer::new(Rc::clone(&self.worker), peer, local, None, open, place);
-        http1::serve(viewer, stream).await;
+        let place = self.worker.places.take()?;
+        Some(Viewer::new(Rc::clone(&self.worker), peer, local, None, open, place))
     }
 }
