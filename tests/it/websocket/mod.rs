@@ -1,6 +1,7 @@
 //! WebSockets through the real data plane: what both endpoints see of a handshake, a tunnel and its end.
 
 mod closing;
+mod equality;
 mod handshake;
 mod lasting;
 mod over_http2;
