@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::judgements::{Judged, Judgements};
 use super::{Page, known, page, text};
 use crate::api::DistributionState;
+use crate::conditions::facts;
 use crate::object::ObjectKey;
 use crate::snapshot::FileProblem;
 
@@ -46,8 +47,15 @@ struct Distribution<'j> {
     generation: i64,
     state: Option<DistributionState>,
     conditions: &'j [Condition],
-    /// What is odd but works. Scripts rely on the field, and nothing looks for such yet.
-    warnings: [&'static str; 0],
+    /// What is odd but works.
+    warnings: Vec<Warning<'j>>,
+}
+
+#[derive(Serialize)]
+struct Warning<'j> {
+    reason: String,
+    field: &'j str,
+    message: &'j str,
 }
 
 #[derive(Serialize)]
@@ -72,8 +80,12 @@ fn distribution<'j>((key, judged): (&'j ObjectKey, &'j Arc<Judged>)) -> Distribu
         generation: judged.facts.generation,
         state: judged.status.state,
         conditions: &judged.status.conditions,
-        warnings: [],
+        warnings: judged.facts.warnings.iter().map(warning).collect(),
     }
+}
+
+fn warning(warning: &facts::Warning) -> Warning<'_> {
+    Warning { reason: warning.kind.to_string(), field: &warning.field, message: &warning.message }
 }
 
 fn file(problem: &FileProblem) -> File<'_> {

@@ -190,6 +190,7 @@ mod tests {
             origins: Vec::new(),
             certificate: Some(certificate),
             findings: Vec::new(),
+            warnings: Vec::new(),
         };
         let facts = Facts([(ObjectKey::new("shop", "web"), Arc::new(facts))].into());
         Found { table: RoutingTable::default(), facts: Arc::new(facts), snapshot: Arc::default() }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::reasons::Reason;
+use super::reasons::{Reason, WarningKind};
 use crate::object::ObjectKey;
 
 /// The facts of one translation, by Distribution. Those of an unchanged unit are the very same `Arc`.
@@ -43,6 +43,8 @@ pub struct DistributionFacts {
     pub certificate: Option<CertificateFact>,
     /// What is wrong, in the order in which it was found; the first of a condition gives its reason.
     pub findings: Vec<Finding>,
+    /// What is odd but works.
+    pub warnings: Vec<Warning>,
 }
 
 /// How much of a generation is served.
@@ -110,7 +112,20 @@ pub struct CertificateFact {
 pub struct Finding {
     /// Why, from the closed list; the reason says which condition it makes false.
     pub reason: Reason,
+    /// The field of the Distribution that it is about, `spec.origins[0].service.name`; empty for the object.
+    pub field: String,
     /// Field path, object, what is wrong, the nearest candidate, and what traffic gets meanwhile.
+    pub message: String,
+}
+
+/// One thing that is odd but works: no condition fails for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Which, from the closed list.
+    pub kind: WarningKind,
+    /// The field of the Distribution that it is about.
+    pub field: String,
+    /// Field path, what is odd, and what to do about it.
     pub message: String,
 }
 
@@ -118,6 +133,6 @@ impl Finding {
     /// A field that is not served, where what carries it is; the clause `meanwhile` says how.
     pub(crate) fn not_served(field: &str, meanwhile: &str) -> Self {
         let message = format!("{field} is not served by this version; {meanwhile}.");
-        Self { reason: Reason::UnsupportedValue, message }
+        Self { reason: Reason::UnsupportedValue, field: field.to_owned(), message }
     }
 }

@@ -48,7 +48,7 @@ pub struct Judgement {
 
 /// Tells what was found about a Distribution, as of now and with this fleet.
 pub fn finish(facts: &DistributionFacts, fleet: Fleet, now: Timestamp) -> Judgement {
-    let accepted = of_findings(facts, ConditionType::Accepted, "The spec is served.");
+    let accepted = of_findings(facts, ConditionType::Accepted, "The spec is served.").beside(&facts.warnings);
     let resolved = of_findings(facts, ConditionType::ResolvedRefs, "Everything that is named exists.");
     let certificate = certificate::judge(facts, now);
     let deployed = deployed(facts, fleet);
@@ -198,7 +198,11 @@ mod tests {
     use crate::object::ObjectKey;
 
     fn facts(reasons: &[Reason]) -> DistributionFacts {
-        let finding = |reason: &Reason| Finding { reason: *reason, message: format!("{reason} told.") };
+        let finding = |reason: &Reason| Finding {
+            reason: *reason,
+            field: String::new(),
+            message: format!("{reason} told."),
+        };
         DistributionFacts {
             uid: None,
             generation: 4,
@@ -208,6 +212,7 @@ mod tests {
             origins: Vec::new(),
             certificate: None,
             findings: reasons.iter().map(finding).collect(),
+            warnings: Vec::new(),
         }
     }
 

@@ -117,6 +117,17 @@ impl Reason {
     }
 }
 
+/// What is odd about a Distribution that is served all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WarningKind {
+    /// No path reaches a behavior, since those before it match all that it does.
+    UnreachableBehavior,
+    /// A wildcard alias is for any depth, its certificate for one label.
+    WildcardCertificateDepth,
+    /// A behavior that is meant for WebSockets redirects those without TLS, which browsers do not follow.
+    PlainWebSocketRedirected,
+}
+
 // The variants are spelt as the API spells them.
 macro_rules! display_as_variant {
     ($($name:ty),*) => {
@@ -128,4 +139,4 @@ macro_rules! display_as_variant {
     };
 }
 
-display_as_variant!(ConditionType, Reason);
+display_as_variant!(ConditionType, Reason, WarningKind);

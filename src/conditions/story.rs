@@ -82,7 +82,11 @@ mod tests {
     use jiff::Timestamp;
 
     fn status(generation: i64, reasons: &[Reason], second: i64) -> DistributionStatus {
-        let finding = |reason: &Reason| Finding { reason: *reason, message: format!("{reason} told.") };
+        let finding = |reason: &Reason| Finding {
+            reason: *reason,
+            field: String::new(),
+            message: format!("{reason} told."),
+        };
         let facts = DistributionFacts {
             uid: None,
             generation,
@@ -92,6 +96,7 @@ mod tests {
             origins: Vec::new(),
             certificate: None,
             findings: reasons.iter().map(finding).collect(),
+            warnings: Vec::new(),
         };
         finish(&facts, Fleet::ALONE, Timestamp::from_second(second).expect("a time")).status
     }

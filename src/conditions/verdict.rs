@@ -1,6 +1,8 @@
 //! One condition before it is written down: whether it holds, why not, and who can heal it.
 
-use super::facts::{DistributionFacts, Finding};
+use std::collections::BTreeSet;
+
+use super::facts::{DistributionFacts, Warning};
 use super::reasons::{ConditionType, Reason, Remedy};
 
 /// What is said about one condition.
@@ -35,6 +37,17 @@ impl Verdict {
         Self { condition: reason.condition(), holds: false, reason: Some(reason), message, remedies }
     }
 
+    /// The same with warnings behind it, which change nothing about it.
+    pub(super) fn beside(mut self, warnings: &[Warning]) -> Self {
+        if !warnings.is_empty() {
+            let told = join(&warnings.iter().map(|warning| warning.message.as_str()).collect::<Vec<_>>());
+            let kinds: BTreeSet<String> = warnings.iter().map(|warning| warning.kind.to_string()).collect();
+            let kinds = kinds.into_iter().collect::<Vec<_>>().join(", ");
+            self.message = format!("{} Warnings ({kinds}): {told}", self.message);
+        }
+        self
+    }
+
     /// The same, said of another condition.
     pub(super) fn as_condition(&self, condition: ConditionType) -> Self {
         Self { condition, ..self.clone() }
@@ -50,7 +63,7 @@ pub(super) fn of_findings(facts: &DistributionFacts, condition: ConditionType, a
             condition,
             holds: false,
             reason: Some(first.reason),
-            message: join(&found().collect::<Vec<_>>()),
+            message: join(&found().map(|finding| finding.message.as_str()).collect::<Vec<_>>()),
             remedies: found()
                 .filter_map(|finding| Some((finding.reason, finding.reason.remedy()?)))
                 .collect(),
@@ -59,16 +72,15 @@ pub(super) fn of_findings(facts: &DistributionFacts, condition: ConditionType, a
 }
 
 /// The first messages, and how many more there are: the API server takes 32,768 characters, a person far less.
-fn join(findings: &[&Finding]) -> String {
+fn join(messages: &[&str]) -> String {
     const SHOWN: usize = 8;
     const LONGEST: usize = 4096;
-    let shown: Vec<&str> = findings.iter().take(SHOWN).map(|finding| finding.message.as_str()).collect();
-    let mut text = shown.join(" ");
+    let mut text = messages.get(..SHOWN).unwrap_or(messages).join(" ");
     if let Some((end, _)) = text.char_indices().nth(LONGEST) {
         text.truncate(end);
         text.push('…');
     }
-    match findings.len().saturating_sub(SHOWN) {
+    match messages.len().saturating_sub(SHOWN) {
         0 => text,
         more => format!("{text} And {more} more."),
     }

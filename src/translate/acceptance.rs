@@ -27,15 +27,17 @@ pub(super) fn judge(inputs: &Inputs, findings: &mut Vec<Finding>) -> Acceptance 
         let kept = inputs.distribution.metadata.generation.unwrap_or_default();
         findings.push(Finding {
             reason: Reason::Invalid,
+            field: String::new(),
             message: format!("KeptLastGood: {}. Generation {kept} is still served.", clause(message)),
         });
     }
     let violations = api::validate(&inputs.distribution.spec);
-    if !violations.is_empty() {
+    if let Some(first) = violations.first() {
         acceptance = Acceptance::Withheld;
+        let field = first.field.clone();
         let violations: Vec<String> = violations.iter().map(ToString::to_string).collect();
         let message = format!("{}; all requests get 503.", violations.join("; "));
-        findings.push(Finding { reason: Reason::Invalid, message });
+        findings.push(Finding { reason: Reason::Invalid, field, message });
     }
     for found in unserved::of_distribution(&inputs.distribution.spec, &inputs.key.namespace) {
         let field = format!("spec.{}", found.field);
@@ -43,7 +45,7 @@ pub(super) fn judge(inputs: &Inputs, findings: &mut Vec<Finding>) -> Acceptance 
             Effect::Withheld => {
                 acceptance = Acceptance::Withheld;
                 let message = format!("{field} is not served by this version. All requests get 503.");
-                Finding { reason: Reason::UnsupportedValue, message }
+                Finding { reason: Reason::UnsupportedValue, field, message }
             }
             Effect::Served(meanwhile) => Finding::not_served(&field, meanwhile),
         });

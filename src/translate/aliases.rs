@@ -114,16 +114,21 @@ pub(super) fn held(inputs: &Inputs, findings: &mut Vec<Finding>) -> Vec<HostPatt
     if aliases.is_empty() {
         findings.push(Finding {
             reason: Reason::NoAliases,
+            field: "spec.aliases".to_owned(),
             message: "spec.aliases is empty; add a host name. No request reaches this Distribution."
                 .to_owned(),
         });
     }
     let mut held = Vec::new();
-    for (alias, claim) in aliases.iter().zip(&inputs.claims) {
+    for (position, (alias, claim)) in aliases.iter().zip(&inputs.claims).enumerate() {
         match claim {
             Claim::Held(pattern) if !held.contains(pattern) => held.push(pattern.clone()),
             Claim::Lost(loss) => {
-                findings.push(Finding { reason: Reason::AliasConflict, message: lost(alias, loss) });
+                findings.push(Finding {
+                    reason: Reason::AliasConflict,
+                    field: format!("spec.aliases[{position}]"),
+                    message: lost(alias, loss),
+                });
             }
             // Written twice, or no host name: both were refused with the object.
             Claim::Held(_) | Claim::Malformed => {}

@@ -78,7 +78,7 @@ impl Pass<'_> {
                     served = false;
                     let refused = self.refused();
                     let message = format!("{field} is not served by this version. {refused}");
-                    Finding { reason: Reason::UnsupportedValue, message }
+                    Finding { reason: Reason::UnsupportedValue, field, message }
                 }
                 Effect::Served(meanwhile) => Finding::not_served(&field, meanwhile),
             });
@@ -118,7 +118,8 @@ impl Pass<'_> {
                 self.field,
                 self.refused()
             );
-            findings.push(Finding { reason: Reason::UnsupportedValue, message });
+            let field = format!("{}.targetOriginId", self.field);
+            findings.push(Finding { reason: Reason::UnsupportedValue, field, message });
         }
         RouteTarget::Broken
     }

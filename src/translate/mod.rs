@@ -23,6 +23,7 @@ mod traffic;
 mod unit;
 mod unserved;
 mod viewer_certificate;
+mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

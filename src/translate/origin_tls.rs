@@ -13,13 +13,16 @@ use crate::table::host::HostName;
 use crate::table::origin::{Digest, OriginTls, Trust};
 use std::sync::Arc;
 
+/// The field of an origin that all of this is about.
+const FIELD: &str = "originTls";
+
 /// What `originTls` gives for an origin; `asked` is what asks for TLS.
 ///
 /// # Errors
 /// What is missing or bad.
 pub(super) fn compile(inputs: &Inputs, origin: &api::Origin, asked: &str) -> Result<OriginTls, Problem> {
     let settings = &origin.origin_tls;
-    let invalid = |text: String| Problem { reason: Reason::Invalid, text };
+    let invalid = |text: String| Problem { reason: Reason::Invalid, field: FIELD, text };
     let name = |name: &str| {
         HostName::parse(name).map_err(|_| invalid(format!("originTls.serverName {name:?} is no host name.")))
     };
@@ -82,8 +85,11 @@ fn read<T>(
     bundle: fn(&T) -> Option<&[u8]>,
 ) -> Result<Authorities, Problem> {
     match lookup.and_then(|lookup| lookup.found.as_ref()) {
-        Some(found) => certificates::authorities(bundle(found))
-            .map_err(|why| Problem { reason: Reason::InvalidCertificate, text: format!("{what} {why}.") }),
+        Some(found) => certificates::authorities(bundle(found)).map_err(|why| Problem {
+            reason: Reason::InvalidCertificate,
+            field: FIELD,
+            text: format!("{what} {why}."),
+        }),
         None => Err(missing(what, lookup)),
     }
 }
@@ -100,7 +106,7 @@ fn client_certificate(inputs: &Inputs, name: &str) -> Result<Arc<Certificate>, P
         Some(loaded) => Ok(Arc::clone(&loaded.certificate)),
         None => {
             let why = found.problem().unwrap_or("holds no certificate");
-            Err(Problem { reason: Reason::InvalidCertificate, text: format!("{what} {why}.") })
+            Err(Problem { reason: Reason::InvalidCertificate, field: FIELD, text: format!("{what} {why}.") })
         }
     }
 }
@@ -117,5 +123,5 @@ fn missing<T>(what: &str, lookup: Option<&Lookup<T>>) -> Problem {
             (Reason::SecretNotFound, format!("{what} not found{}", did_you_mean(nearest)))
         }
     };
-    Problem { reason, text }
+    Problem { reason, field: FIELD, text }
 }

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ServicePort;
 
 use super::endpoints::{self, Collected, Ignored};
 use super::inputs::{Backend, Inputs};
-use super::services::{self, Problem};
+use super::services::{self, Problem, SERVICE};
 use super::unserved::{self, Effect};
 use super::{Options, balancing, origin_tls, traffic};
 use crate::api::{self, Behavior, OriginProtocolPolicy};
@@ -115,7 +115,7 @@ pub(super) fn compile(
 pub(super) fn report_unreadable_slices(inputs: &Inputs, findings: &mut Vec<Finding>) {
     if let Some(problem) = &inputs.slices_unreadable {
         let message = format!("EndpointSlices cannot be read: {problem}. The last known endpoints are used.");
-        findings.push(Finding { reason: Reason::RefNotPermitted, message });
+        findings.push(Finding { reason: Reason::RefNotPermitted, field: "spec.origins".to_owned(), message });
     }
 }
 
@@ -129,23 +129,28 @@ struct Pass<'u> {
 
 impl Pass<'_> {
     /// `origin "api": `, then what is wrong, then what traffic gets. Gives the reason back.
-    fn report(self, reason: Reason, problem: &str, findings: &mut Vec<Finding>) -> Reason {
-        self.report_for(None, reason, problem, findings)
+    fn report(self, reason: Reason, field: &str, problem: &str, findings: &mut Vec<Finding>) -> Reason {
+        self.report_for(None, (reason, field), problem, findings)
     }
 
     /// The same, where it concerns those viewers only.
     fn report_for(
         self,
         viewers: Option<Scheme>,
-        reason: Reason,
+        (reason, field): (Reason, &str),
         problem: &str,
         findings: &mut Vec<Finding>,
     ) -> Reason {
         let spec = &self.inputs.distribution.spec;
         let refused = traffic::refused(spec, viewers, |behavior| self.is_target_of(behavior));
         let message = format!("origin {:?}: {problem} {refused}", self.origin.id);
-        findings.push(Finding { reason, message });
+        findings.push(Finding { reason, field: self.field(field), message });
         reason
+    }
+
+    /// The path of one of its fields.
+    fn field(self, field: &str) -> String {
+        format!("spec.origins[{}].{field}", self.position)
     }
 
     fn is_target_of(self, behavior: &Behavior) -> bool {
@@ -169,11 +174,11 @@ impl Pass<'_> {
     fn check_fields(self, findings: &mut Vec<Finding>) -> Result<(), Reason> {
         let mut served = Ok(());
         for found in unserved::of_origin(self.origin, &self.inputs.key.namespace) {
-            let field = format!("spec.origins[{}].{}", self.position, found.field);
+            let field = self.field(&found.field);
             match found.effect {
                 Effect::Withheld => {
                     let problem = format!("{field} is not served by this version.");
-                    served = Err(self.report(Reason::UnsupportedValue, &problem, findings));
+                    served = Err(self.report(Reason::UnsupportedValue, &found.field, &problem, findings));
                 }
                 Effect::Served(meanwhile) => findings.push(Finding::not_served(&field, meanwhile)),
             }
@@ -205,10 +210,10 @@ impl Pass<'_> {
         };
         let sides = asked.map(|asked| self.side(backend, asked, options));
         let outdated = sides.iter().find_map(|(_, side)| side.as_ref().ok()?.outdated.as_ref());
-        if let Some(Problem { reason, text }) = outdated {
+        if let Some(Problem { reason, field, text }) = outdated {
             let message =
                 format!("KeptLastGood: origin {:?}: {text} Its last version is still used.", self.origin.id);
-            findings.push(Finding { reason: *reason, message });
+            findings.push(Finding { reason: *reason, field: self.field(field), message });
         }
         Ok(sides)
     }
@@ -254,14 +259,14 @@ impl Pass<'_> {
         }
         for (viewers, trouble) in troubles {
             match trouble {
-                Trouble::Unresolved(Problem { reason, text }) => {
-                    self.report_for(viewers, reason, &text, findings);
+                Trouble::Unresolved(Problem { reason, field, text }) => {
+                    self.report_for(viewers, (reason, field), &text, findings);
                     self.report_unusable(viewers, findings);
                     worst = (OriginState::NotFound, Some(reason));
                 }
                 Trouble::NoEndpoints(text) => {
                     if self.is_used() {
-                        self.report_for(viewers, Reason::NoEndpoints, &text, findings);
+                        self.report_for(viewers, (Reason::NoEndpoints, SERVICE), &text, findings);
                     }
                     if worst.1.is_none() {
                         worst = (OriginState::NoEndpoints, Some(Reason::NoEndpoints));
@@ -297,8 +302,8 @@ impl Pass<'_> {
     fn settings(self, findings: &mut Vec<Finding>) -> Result<Origin, Reason> {
         let origin = self.origin;
         let mut invalid = |field: &str| {
-            let problem = format!("spec.origins[{}].{field} is not valid.", self.position);
-            self.report(Reason::Invalid, &problem, findings)
+            let problem = format!("{} is not valid.", self.field(field));
+            self.report(Reason::Invalid, field, &problem, findings)
         };
         let host = match &origin.host_header {
             api::HostHeader::Viewer => None,
@@ -368,7 +373,7 @@ impl Pass<'_> {
         if self.is_used() {
             let of = viewers.map(|scheme| format!(" for {} requests", traffic::name(scheme)));
             let message = format!("origin {:?} cannot be used{}.", self.origin.id, of.unwrap_or_default());
-            findings.push(Finding { reason: Reason::NoEndpoints, message });
+            findings.push(Finding { reason: Reason::NoEndpoints, field: self.field(SERVICE), message });
         }
     }
 }

@@ -10,11 +10,16 @@ use crate::nearest::nearest;
 use crate::object::ObjectKey;
 use crate::table::decide::Scheme;
 
+/// The field of an origin that names its Service.
+pub(super) const SERVICE: &str = "service.name";
+
 /// What is wrong with a Service, as sentences that name it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     /// Why, from the closed list.
     pub reason: Reason,
+    /// The field of the origin that it is about.
+    pub field: &'static str,
     /// The sentences.
     pub text: String,
 }
@@ -41,16 +46,17 @@ pub(super) fn resolve<'u>(
     let Some(service) = &backend.service.found else {
         let proposal = did_you_mean(backend.service.nearest.as_deref());
         let text = format!("Service {name} not found{proposal}");
-        return Err(trouble.unwrap_or(Problem { reason: Reason::BackendNotFound, text }));
+        return Err(trouble.unwrap_or(Problem { reason: Reason::BackendNotFound, field: SERVICE, text }));
     };
     if service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("ExternalName")) {
         let text = format!("Service {name} is of type ExternalName, which has no endpoints of its own.");
-        return Err(Problem { reason: Reason::ExternalNameForbidden, text });
+        return Err(Problem { reason: Reason::ExternalNameForbidden, field: SERVICE, text });
     }
     match choose_port(service, wanted, scheme) {
         Ok(port) => Ok(Resolved { port, outdated: trouble }),
         Err(problem) => {
-            Err(Problem { reason: Reason::PortNotFound, text: format!("Service {name} {problem}") })
+            let text = format!("Service {name} {problem}");
+            Err(Problem { reason: Reason::PortNotFound, field: port_field(scheme), text })
         }
     }
 }
@@ -59,10 +65,12 @@ fn describe(name: &ObjectKey, trouble: &Trouble) -> Problem {
     match trouble {
         Trouble::Unreadable(clause) => Problem {
             reason: Reason::RefNotPermitted,
+            field: SERVICE,
             text: format!("Service {name} cannot be read: {clause}."),
         },
         Trouble::Undecodable(clause) => Problem {
             reason: Reason::BackendNotFound,
+            field: SERVICE,
             text: format!("Service {name} does not decode: {clause}."),
         },
     }
@@ -78,9 +86,10 @@ fn choose_port<'s>(
     wanted: Option<&PortReference>,
     scheme: Scheme,
 ) -> Result<&'s ServicePort, String> {
-    let (usual, field) = match scheme {
-        Scheme::Http => (80, "httpPort"),
-        Scheme::Https => (443, "httpsPort"),
+    let field = port_field(scheme);
+    let usual = match scheme {
+        Scheme::Http => 80,
+        Scheme::Https => 443,
     };
     let ports: Vec<&ServicePort> = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten()).collect();
     let tcp = || ports.iter().copied().filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP");
@@ -101,6 +110,13 @@ fn choose_port<'s>(
             None => format!("has no port {usual} and not exactly one other ({has}); set {field}."),
         }
     })
+}
+
+fn port_field(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Http => "httpPort",
+        Scheme::Https => "httpsPort",
+    }
 }
 
 fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {

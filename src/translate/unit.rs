@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::acceptance::{self, Acceptance};
 use super::inputs::Inputs;
 use super::lookup::clause;
-use super::{Options, aliases, behaviors, origins, viewer_certificate};
+use super::{Options, aliases, behaviors, origins, viewer_certificate, warnings};
 use crate::api::{Distribution, DistributionSpec, HttpVersion};
 use crate::conditions::facts::{DistributionFacts, Finding, Served};
 use crate::conditions::reasons::Reason;
@@ -63,6 +63,7 @@ impl Unit {
             origins: compiled.iter().map(|origin| origin.fact.clone()).collect(),
             certificate: certificate_fact,
             findings,
+            warnings: warnings::of(&inputs, (&ordered, &default), certificate.as_ref()),
             ..unjudged(&inputs)
         };
         let routes = routes(&inputs, held, ordered, default);
@@ -126,6 +127,7 @@ fn unjudged(inputs: &Inputs) -> DistributionFacts {
         origins: Vec::new(),
         certificate: None,
         findings: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 
@@ -141,8 +143,10 @@ pub(super) fn facts_of_unread(problem: &Undecodable) -> DistributionFacts {
         certificate: None,
         findings: vec![Finding {
             reason: Reason::Invalid,
+            field: String::new(),
             message: format!("{}. Nothing of it is served.", clause(&problem.message)),
         }],
+        warnings: Vec::new(),
     }
 }
 

@@ -10,6 +10,9 @@ use crate::conditions::reasons::Reason;
 use crate::table::certificate::OwnCertificate;
 use crate::table::host::HostPattern;
 
+/// The field that names the Secret.
+const SECRET_NAME: &str = "spec.viewerCertificate.secretName";
+
 /// Chooses what viewers of a Distribution are shown; none without `viewerCertificate`.
 pub(super) fn choose(
     inputs: &Inputs,
@@ -17,6 +20,8 @@ pub(super) fn choose(
     findings: &mut Vec<Finding>,
 ) -> (Option<OwnCertificate>, Option<CertificateFact>) {
     const REFUSED: &str = "TLS is refused for its aliases.";
+    let not_covered =
+        |message| Finding { reason: Reason::AliasNotCovered, field: SECRET_NAME.to_owned(), message };
     if inputs.distribution.spec.viewer_certificate.is_none() {
         return (None, None);
     }
@@ -26,7 +31,7 @@ pub(super) fn choose(
     });
     let Some((named, loaded)) = loaded else {
         let message = format!("No certificate could be loaded, so no alias is covered. {REFUSED}");
-        findings.push(Finding { reason: Reason::AliasNotCovered, message });
+        findings.push(not_covered(message));
         return (Some(OwnCertificate::Unusable), None);
     };
     for alias in aliases.iter().filter(|alias| !covers(loaded, alias)) {
@@ -35,7 +40,7 @@ pub(super) fn choose(
             "The certificate in Secret {secret} does not name {:?}; viewers refuse it there; add the name.",
             alias.to_string()
         );
-        findings.push(Finding { reason: Reason::AliasNotCovered, message });
+        findings.push(not_covered(message));
     }
     let Loaded { certificate, not_before, not_after } = &**loaded;
     let fact = CertificateFact { secret: named.key.clone(), not_before: *not_before, not_after: *not_after };
@@ -53,7 +58,7 @@ fn report_secret(named: &NamedSecret, refused: &str, findings: &mut Vec<Finding>
         } else {
             format!("{problem}. {refused}")
         };
-        findings.push(Finding { reason, message });
+        findings.push(Finding { reason, field: SECRET_NAME.to_owned(), message });
     };
     match &lookup.trouble {
         Some(Trouble::Unreadable(sentence)) => {
@@ -70,6 +75,7 @@ fn report_secret(named: &NamedSecret, refused: &str, findings: &mut Vec<Finding>
             }
             None => findings.push(Finding {
                 reason: Reason::SecretNotFound,
+                field: SECRET_NAME.to_owned(),
                 message: format!(
                     "viewerCertificate.secretName: Secret {key} of type kubernetes.io/tls not found{} {refused}",
                     did_you_mean(lookup.nearest.as_deref())

@@ -52,6 +52,8 @@ fn status(facts: &DistributionFacts, now: Timestamp) -> Value {
         })
         .collect();
     status["conditions"] = lines.into();
+    let warnings = facts.warnings.iter().map(|warning| format!("{}: {}", warning.kind, warning.message));
+    status["warnings"] = warnings.collect::<Vec<_>>().into();
     status["lookAgainAt"] = json!(judgement.look_again_at);
     status
 }

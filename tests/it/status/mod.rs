@@ -100,11 +100,16 @@ fn facts(name: &str) -> DistributionFacts {
         origins: Vec::new(),
         certificate: None,
         findings: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 
 fn missing_service(name: &str) -> DistributionFacts {
-    let finding = Finding { reason: Reason::BackendNotFound, message: "no such Service".to_owned() };
+    let finding = Finding {
+        reason: Reason::BackendNotFound,
+        field: String::new(),
+        message: "no such Service".to_owned(),
+    };
     DistributionFacts { findings: vec![finding], ..facts(name) }
 }
 

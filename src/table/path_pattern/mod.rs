@@ -3,6 +3,8 @@
 //!
 //! A pattern that does not begin with `/` is read as if it did, so `images/*` is `/images/*`.
 
+mod inclusion;
+
 use std::fmt;
 
 /// A compiled path pattern.
@@ -132,6 +134,21 @@ impl fmt::Display for PathPattern {
 }
 
 #[cfg(test)]
+/// Every word of these letters, up to a length.
+fn words(letters: &[char], longest: usize) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut begin = 0;
+    for _ in 0..longest {
+        let end = words.len();
+        for word in begin..end {
+            words.extend(letters.iter().map(|letter| format!("{}{letter}", words[word])).collect::<Vec<_>>());
+        }
+        begin = end;
+    }
+    words
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -190,21 +207,5 @@ mod tests {
                 assert_eq!(matches, pattern.matches(&path), "{pattern} on {path}");
             }
         }
-    }
-
-    /// Every word of these letters, up to a length.
-    fn words(letters: &[char], longest: usize) -> Vec<String> {
-        let mut words = vec![String::new()];
-        let mut begin = 0;
-        for _ in 0..longest {
-            let end = words.len();
-            for word in begin..end {
-                words.extend(
-                    letters.iter().map(|letter| format!("{}{letter}", words[word])).collect::<Vec<_>>(),
-                );
-            }
-            begin = end;
-        }
-        words
     }
 }

@@ -1,0 +1,114 @@
+//! What is odd but works: patterns that nothing reaches, wildcards deeper than their certificate, handshakes that no
+//! browser completes.
+//!
+//! Nothing is refused for it, and no condition fails. Start with [`of`].
+
+use super::inputs::Inputs;
+use crate::api::{Behavior, WebSocket};
+use crate::conditions::facts::Warning;
+use crate::conditions::reasons::WarningKind;
+use crate::table::certificate::OwnCertificate;
+use crate::table::host::HostPattern;
+use crate::table::path_pattern::PathPattern;
+use crate::table::route::{Route, ViewerProtocolPolicy};
+
+/// What is odd about a Distribution, compiled to these routes.
+pub(super) fn of(
+    inputs: &Inputs,
+    (ordered, default): (&[Route], &Route),
+    certificate: Option<&OwnCertificate>,
+) -> Vec<Warning> {
+    let mut warnings = unreachable(ordered);
+    if let Some(OwnCertificate::Usable(certificate)) = certificate {
+        warnings.extend(deeper_than(&certificate.names, inputs));
+    }
+    warnings.extend(redirected(inputs, ordered, default));
+    warnings
+}
+
+/// Behaviors that no path reaches, since those before them match everything that they do.
+fn unreachable(ordered: &[Route]) -> Vec<Warning> {
+    let patterns: Vec<&PathPattern> = ordered.iter().filter_map(|route| route.pattern.as_ref()).collect();
+    let warning = |field: String, message: String| Warning {
+        kind: WarningKind::UnreachableBehavior,
+        message: format!("{field}: {message}"),
+        field,
+    };
+    let mut warnings = Vec::new();
+    for (position, pattern) in patterns.iter().enumerate() {
+        let before = patterns.get(..position).unwrap_or_default();
+        if let Some(by) = covered(pattern, before) {
+            warnings.push(warning(
+                format!("spec.cacheBehaviors[{position}].pathPattern"),
+                format!("no request reaches {pattern}, since {by}; put it before, or remove it."),
+            ));
+        }
+    }
+    if let Some(by) = covered(&PathPattern::new("*"), &patterns) {
+        let remedy = "say there what the default behavior is to do, and remove that pattern";
+        let field = "spec.defaultCacheBehavior".to_owned();
+        warnings.push(warning(field, format!("no request reaches it, since {by}; {remedy}.")));
+    }
+    warnings
+}
+
+/// What matches all that a pattern does, as a clause.
+fn covered(pattern: &PathPattern, before: &[&PathPattern]) -> Option<String> {
+    if !pattern.is_covered_by(before) {
+        return None;
+    }
+    let alone = before.iter().enumerate().find(|(_, other)| pattern.is_covered_by(&[other]));
+    Some(match alone {
+        Some((position, other)) => format!("cacheBehaviors[{position}] {other} matches all its paths first"),
+        None => "those before it together match all its paths first".to_owned(),
+    })
+}
+
+/// Wildcard aliases, which are for any depth, while that of a certificate is for one label (RFC 6125 section 6.4.3).
+fn deeper_than(names: &[HostPattern], inputs: &Inputs) -> Vec<Warning> {
+    let aliases = inputs.distribution.spec.aliases.iter().enumerate();
+    aliases
+        .filter_map(|(position, alias)| {
+            let HostPattern::Wildcard(base) = HostPattern::parse(alias).ok()? else { return None };
+            // Where the certificate does not name it at all, a condition says so.
+            names.contains(&HostPattern::Wildcard(base.clone())).then(|| Warning {
+                kind: WarningKind::WildcardCertificateDepth,
+                field: format!("spec.aliases[{position}]"),
+                message: format!(
+                    "spec.aliases: {alias:?} answers at any depth, but its certificate is for one label only; \
+                     viewers of a.b.{base} refuse it, unless it names *.b.{base}, too."
+                ),
+            })
+        })
+        .collect()
+}
+
+/// Behaviors that say something about WebSockets, and redirect those that come as `ws://`.
+fn redirected(inputs: &Inputs, ordered: &[Route], default: &Route) -> Vec<Warning> {
+    let spec = &inputs.distribution.spec;
+    let behaviors = spec
+        .cache_behaviors
+        .iter()
+        .enumerate()
+        .map(|(position, ordered)| (format!("spec.cacheBehaviors[{position}]"), &ordered.behavior));
+    let behaviors = behaviors.chain([("spec.defaultCacheBehavior".to_owned(), &spec.default_cache_behavior)]);
+    let routes = ordered.iter().chain([default]);
+    let redirects = |route: &Route| route.viewer_protocol_policy == ViewerProtocolPolicy::RedirectToHttps;
+    behaviors
+        .zip(routes)
+        .filter(|((_, behavior), route)| is_meant_for_web_sockets(behavior) && redirects(route))
+        .map(|((field, _), _)| {
+            let field = format!("{field}.viewerProtocolPolicy");
+            let message = format!(
+                "{field}: redirect-to-https answers ws:// handshakes with a redirect, which browsers do not follow; \
+                 have viewers use wss://, or write allow-all."
+            );
+            Warning { kind: WarningKind::PlainWebSocketRedirected, field, message }
+        })
+        .collect()
+}
+
+/// WebSockets are on everywhere; only who sets something about them is known to use them.
+fn is_meant_for_web_sockets(behavior: &Behavior) -> bool {
+    behavior.web_socket.enabled && behavior.web_socket != WebSocket::default()
+}
