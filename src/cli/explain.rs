@@ -7,11 +7,17 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
+use super::offline::{DEFAULT_CLASS, translated};
 use super::replica::Replica;
-use super::{End, note, offline, print, usage};
+use super::{End, note, print, usage};
 use crate::object::ObjectKey;
+use crate::provider::manifests::Reading;
 use crate::snapshot::FileProblem;
-use crate::table::explain::{Explanation, Kind, Question};
+use crate::table::explain::{Explanation, Kind, Question, explain};
+use crate::translate::Translation;
+
+/// Where redirects to HTTPS lead by default.
+const HTTPS: u16 = 443;
 
 /// Say which Distribution, behavior, origin and pods a request would reach, and why
 ///
@@ -49,8 +55,8 @@ pub(super) struct Explain {
     #[arg(long, value_name = "PATH", conflicts_with = "admin")]
     manifests: Vec<PathBuf>,
 
-    /// With --manifests: the class whose Distributions are asked, and those without a class
-    #[arg(long, value_name = "NAME", default_value = "tidegate", requires = "manifests")]
+    /// With --manifests: the class whose Distributions are asked; those without one belong to `tidegate`
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_CLASS, requires = "manifests")]
     class_name: String,
 
     /// With --manifests: the Secret for Distributions without `viewerCertificate`, as in `tidegate serve`
@@ -79,16 +85,8 @@ pub(super) fn run(asked: &Explain) -> anyhow::Result<End> {
     let kind = if asked.websocket { Kind::WebSocket } else { Kind::AsTheUrlSays };
     let question =
         Question::parse(&asked.url, &asked.method, kind, asked.origin.as_deref()).map_err(usage)?;
-    let explanation = if asked.manifests.is_empty() {
-        of_replica(asked)?
-    } else {
-        let class = offline::class(&asked.class_name);
-        let offline = offline::Offline::read(&asked.manifests, &class, asked.default_certificate.clone())?;
-        for FileProblem { path, line, column, field, message } in offline.problems() {
-            note(format_args!("{}:{line}:{column}: {field}: {message}", path.display()));
-        }
-        offline.explain(&question)
-    };
+    let explanation =
+        if asked.manifests.is_empty() { of_replica(asked)? } else { of_manifests(asked, &question)? };
     match asked.format {
         Format::Text => print(&explanation.to_string()),
         Format::Json => {
@@ -111,4 +109,14 @@ fn of_replica(asked: &Explain) -> anyhow::Result<Explanation> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let page = runtime.block_on(asked.replica.page(&path))?;
     serde_json::from_str(&page).context("the replica is of another version; use its own `tidegate`")
+}
+
+fn of_manifests(asked: &Explain, question: &Question) -> anyhow::Result<Explanation> {
+    let reading = Reading::of(&asked.manifests)?;
+    for FileProblem { path, line, column, field, message } in reading.problems() {
+        note(format_args!("{}:{line}:{column}: {field}: {message}", path.display()));
+    }
+    let default_certificate = asked.default_certificate.clone();
+    let Translation { table, facts, .. } = translated(&reading, &asked.class_name, default_certificate);
+    Ok(explain(&table, question, HTTPS).with_findings(|key| facts.told(key)))
 }

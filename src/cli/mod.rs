@@ -2,11 +2,13 @@
 //!
 //! What is typed wrongly ends with 2 and says what to write instead, what fails later with 1 and one sentence.
 
+mod check;
 mod columns;
 mod connections;
 mod crd;
 mod demo;
 mod descriptors;
+mod dump;
 mod ending;
 mod explain;
 mod offline;
@@ -55,7 +57,9 @@ enum Command {
     Serve(Box<Settings>),
     Demo(demo::Demo),
     Connections(connections::Connections),
+    Check(check::Check),
     Explain(explain::Explain),
+    Dump(dump::Dump),
     /// Print the CustomResourceDefinition of Distributions
     Crd,
 }
@@ -67,6 +71,8 @@ pub(crate) enum End {
     Well,
     /// The drain's deadline cut connections.
     Cut,
+    /// What was looked at has errors, which are told.
+    Flawed,
 }
 
 /// Runs the command that `arguments` (with the program's name first) ask for, and says how it ended: 0 well,
@@ -79,6 +85,7 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
     match execute(command) {
         Ok(End::Well) => ExitCode::SUCCESS,
         Ok(End::Cut) => ExitCode::from(3),
+        Ok(End::Flawed) => ExitCode::FAILURE,
         Err(error) => match error.downcast_ref::<clap::Error>() {
             Some(usage) => tell_usage(usage),
             None => fail(&error),
@@ -91,7 +98,9 @@ fn execute(command: Command) -> anyhow::Result<End> {
         Command::Serve(settings) => serve::run(&settings),
         Command::Demo(demo) => demo::run(&demo),
         Command::Connections(asked) => connections::run(&asked),
+        Command::Check(asked) => check::run(&asked),
         Command::Explain(asked) => explain::run(&asked),
+        Command::Dump(asked) => dump::run(&asked),
         Command::Crd => crd::run(),
     }
 }

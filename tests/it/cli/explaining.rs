@@ -34,6 +34,16 @@ fn a_replica_and_its_manifests_give_the_same_answer() {
 }
 
 #[test]
+fn the_live_table_is_printed_as_its_page_has_it() {
+    let folder = folder("127.0.0.1:9".parse().expect("an address"));
+    let serving = Serving::start(folder.path(), &[]);
+    let output = tidegate(&["dump", "--admin", &format!("http://{}", serving.admin)]);
+    let table: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let origin = &table["distributions"]["shop/web"]["origins"]["web"];
+    assert_eq!(origin["endpoints"][0], "127.0.0.1:9", "{table}");
+}
+
+#[test]
 fn what_is_typed_wrongly_is_a_usage_error_with_a_remedy() {
     assert_fails(&["explain", "shop.example.com"], 2, "write https:// or http:// in front of it");
     assert_fails(&["explain", "http://h/", "--method", "get"], 2, "write GET");

@@ -1,5 +1,6 @@
 //! The command line as scripts meet it: exit statuses, and one sentence that says what to do.
 
+mod checking;
 mod connections;
 mod descriptors;
 mod ending;
