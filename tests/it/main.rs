@@ -4,6 +4,8 @@
 
 mod admin;
 mod api;
+#[path = "../browser/mod.rs"]
+mod browser;
 mod chart;
 mod cli;
 mod cluster;

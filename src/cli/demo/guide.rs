@@ -9,8 +9,8 @@ use std::path::Path;
 
 use super::folder::{CA_FILE, CHAT, HELLO, HELLO_FILE};
 
-/// The guide for a demo that listens with TLS at `https` and serves `folder`.
-pub(super) fn text(program: &str, folder: &Path, https: SocketAddr) -> String {
+/// The guide for a demo that listens with TLS at `https` and for operators at `admin`, and serves `folder`.
+pub(super) fn text(program: &str, folder: &Path, https: SocketAddr, admin: SocketAddr) -> String {
     let (ip, port) = (https.ip(), https.port());
     let ca = quoted(&folder.join(CA_FILE).to_string_lossy()).into_owned();
     let hello = quoted(&folder.join(HELLO_FILE).to_string_lossy()).into_owned();
@@ -31,7 +31,8 @@ pub(super) fn text(program: &str, folder: &Path, https: SocketAddr) -> String {
 
    sed -i.bak 's/targetOriginId: blue/targetOriginId: green/' {hello} && sleep 1 && {curl}
 
-In a browser, https://{CHAT}:{port}/ shows a WebSocket that no edit closes; its certificate is signed by itself.
+In a browser, https://{CHAT}:{port}/ shows a WebSocket that no edit closes; the certificate is signed by itself.
+From the other side, {program} connections --watch --admin http://{admin} shows it, too.
 
 Ctrl-C ends the demo.
 ",
@@ -76,7 +77,12 @@ mod tests {
 
     #[test]
     fn the_guide_has_three_commands() {
-        let text = text("tidegate", Path::new("/tmp/demo"), ([127, 0, 0, 1], 8443).into());
+        let text = text(
+            "tidegate",
+            Path::new("/tmp/demo"),
+            ([127, 0, 0, 1], 8443).into(),
+            ([127, 0, 0, 1], 9090).into(),
+        );
         let commands: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("   ")).collect();
         assert_eq!(commands.len(), 3, "{text}");
         assert!(commands[0].starts_with("curl "));

@@ -63,7 +63,7 @@ fn serve_demo(dir: Option<&Path>) -> anyhow::Result<End> {
     let folder = Folder::write(dir, origins.instances())?;
     let settings = Settings::from_flags(flags(folder.path(), &addresses))?;
     log::start(Format::for_stderr(), log::parse_filter(&settings.process.log_level)?);
-    let text = guide::text(&guide::program(), folder.path(), addresses.https);
+    let text = guide::text(&guide::program(), folder.path(), addresses.https, addresses.admin);
     serve::serve(&settings, |_| {
         if let Err(error) = io::stdout().lock().write_all(text.as_bytes()) {
             tracing::warn!(%error, "the guide cannot be printed");
