@@ -5,6 +5,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// How many files each process should be allowed to have open.
+const DESCRIPTORS: u64 = 50_000;
 
 /// Which cores are whose: the last one is the proxy's alone, the others are the load's and the origin's.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +42,26 @@ impl Cores {
         command.args(["-c", &self.proxy.to_string(), program]);
         command
     }
+}
+
+/// Raises the limit of open files as far as it goes, for this process and what it starts; says what it is.
+pub(crate) fn raise_descriptors() -> u64 {
+    let before = getrlimit(Resource::Nofile);
+    let wanted = before.maximum.map(|most| most.max(DESCRIPTORS));
+    // Only root may raise the hard limit, and not everywhere.
+    if setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum: wanted }).is_err() {
+        let _as_many_as_may_be =
+            setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum });
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(DESCRIPTORS)
+}
+
+/// How many connections can be passed on, each of which is two files: for the proxy, and for viewers and origin in
+/// this process.
+pub(crate) fn passable(descriptors: u64) -> usize {
+    // Listeners, logs, libraries.
+    const OTHERS: u64 = 200;
+    usize::try_from(descriptors.saturating_sub(OTHERS) / 2).unwrap_or(usize::MAX)
 }
 
 /// The machine in one line.

@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
 mod certificate;
+mod echo;
 mod machine;
 mod measure;
 mod options;
@@ -47,10 +48,11 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     let rows = options.rows()?;
     let cores = Cores::of_this_machine()?;
     cores.pin_load()?;
+    let passable = machine::passable(machine::raise_descriptors());
     let (programs, absent) = Program::find(&options.build, &options.against);
     let origin = Origin::start()?;
     let certificate = Certificate::make()?;
-    let bench = measure::Bench { options, cores, origin, certificate, programs };
+    let bench = measure::Bench { options, cores, passable, origin, certificate, programs };
     let mut report = Report::new(&bench);
     for row in rows {
         report.add(row, bench.measure(row).await.with_context(|| format!("row {}", row.name))?);

@@ -11,10 +11,10 @@ use crate::machine::Cores;
 use crate::options::Options;
 use crate::origin::{HUGE, Origin};
 use crate::proxy::{Program, Proxy};
-use crate::rows::{Cost, Load, Measure, Row, Transport};
+use crate::rows::{Cost, Load, Measure, Row, Security, Transport};
 use crate::viewers::flood::{self, Flood};
 use crate::viewers::passing::{self, Errand, Passing};
-use crate::viewers::{h2load, idle, request};
+use crate::viewers::{h2load, idle, request, websocket};
 
 /// From the start of a load to the moment when it is as it will be.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -22,8 +22,9 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const TAIL: Duration = Duration::from_millis(300);
 /// How many idle connections are weighed.
 const IDLE: usize = 1000;
-/// How long they idle before; a proxy may tidy up behind a request.
-const SETTLE: Duration = Duration::from_secs(3);
+/// How long they idle before. A proxy may tidy up behind a request; ours lets an idle connection hibernate after a second,
+/// and its allocator gives what that frees back to the system over the next ten.
+const SETTLE: Duration = Duration::from_secs(15);
 /// How long closed connections may take to give their memory back.
 const KEPT: Duration = Duration::from_secs(60);
 
@@ -39,6 +40,8 @@ const REST: Duration = Duration::from_millis(2);
 pub(crate) struct Bench<'b> {
     pub(crate) options: &'b Options,
     pub(crate) cores: Cores,
+    /// How many connections can be passed on at once.
+    pub(crate) passable: usize,
     pub(crate) origin: Origin,
     pub(crate) certificate: Certificate,
     pub(crate) programs: Vec<Program>,
@@ -69,8 +72,7 @@ impl Bench<'_> {
         let mut samples = vec![Vec::new(); self.programs.len()];
         for round in 1..=self.options.rounds {
             for (program, samples) in self.programs.iter().zip(&mut samples) {
-                let proxy =
-                    program.start(self.cores, self.origin.address, &self.certificate, row.access_log).await?;
+                let proxy = program.start(self, row.access_log).await?;
                 let sample = LocalSet::new().run_until(self.sample(&proxy, row.measure)).await;
                 proxy.stop().await?;
                 let told = match sample {
@@ -89,11 +91,23 @@ impl Bench<'_> {
     async fn sample(&self, proxy: &Proxy, measure: Measure) -> anyhow::Result<Sample> {
         match measure {
             Measure::Cpu(Load::Requests(transport, path)) => self.requests(proxy, transport, path).await,
+            Measure::Cpu(Load::Messages(security)) => self.messages(proxy, security).await,
             Measure::Cpu(Load::Connections) => self.passing(proxy, Errand::Request).await,
             Measure::Cpu(Load::Handshakes) => {
                 self.passing(proxy, Errand::Handshake(self.certificate.client(b"http/1.1")?)).await
             }
-            Measure::Idle(transport) => self.idle(proxy, transport).await,
+            Measure::Idle(transport) => {
+                let open = async |count| idle::open(proxy, transport, &self.certificate, count).await;
+                idle(proxy, IDLE, open).await
+            }
+            Measure::IdleWebSockets(security, wanted) => {
+                let count = wanted.min(self.passable);
+                if count < wanted {
+                    eprintln!("only {count} WebSockets, since no more fit into the limit of open files");
+                }
+                let open = async |count| websocket::open(proxy, security, &self.certificate, count).await;
+                idle(proxy, count, open).await
+            }
             Measure::Kept(connections) => self.kept(proxy, connections).await,
             Measure::SlowReaders(viewers) => slow_readers(proxy, viewers).await,
             Measure::Flood(flood, Cost::Memory) => self.memory_of_flood(proxy, flood).await,
@@ -118,15 +132,11 @@ impl Bench<'_> {
         sample
     }
 
-    async fn idle(&self, proxy: &Proxy, transport: Transport) -> anyhow::Result<Sample> {
-        // What the first connections make a proxy allocate once is not theirs.
-        drop(idle::open(proxy, transport, &self.certificate, IDLE / 10).await?);
-        sleep(WARM_UP).await;
-        let before = proxy.memory_kib()?;
-        let _open = idle::open(proxy, transport, &self.certificate, IDLE).await?;
-        sleep(SETTLE).await;
-        let more = proxy.memory_kib()?.saturating_sub(before);
-        Ok(Sample::plain(more as f64 / IDLE as f64))
+    async fn messages(&self, proxy: &Proxy, security: Security) -> anyhow::Result<Sample> {
+        let load = websocket::start(proxy, security, &self.certificate).await?;
+        let sample = cpu_of(proxy, self.options.window(), || self.origin.answered()).await;
+        load.finish()?;
+        sample
     }
 
     async fn memory_of_flood(&self, proxy: &Proxy, flood: Flood) -> anyhow::Result<Sample> {
@@ -155,6 +165,22 @@ impl Bench<'_> {
         sleep(KEPT).await;
         Ok(Sample::plain(proxy.memory_kib()?.saturating_sub(before) as f64 / 1024.0))
     }
+}
+
+/// What each of `count` idle connections weighs that `open` opens.
+async fn idle<C>(
+    proxy: &Proxy,
+    count: usize,
+    open: impl AsyncFn(usize) -> anyhow::Result<C>,
+) -> anyhow::Result<Sample> {
+    // What the first connections make a proxy allocate once is not theirs.
+    drop(open(count / 10).await?);
+    sleep(WARM_UP).await;
+    let before = proxy.memory_kib()?;
+    let _open = open(count).await?;
+    sleep(SETTLE).await;
+    let more = proxy.memory_kib()?.saturating_sub(before);
+    Ok(Sample::plain(more as f64 / count as f64))
 }
 
 async fn slow_readers(proxy: &Proxy, viewers: usize) -> anyhow::Result<Sample> {

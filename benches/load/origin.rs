@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::echo;
+
 /// The path of a small answer, which ends in [`END`].
 pub(crate) const SMALL: &str = "/small";
 /// The path of an answer of 64 KiB.
@@ -45,7 +47,7 @@ impl Origin {
         Ok(Self { address, answered })
     }
 
-    /// Requests it has answered so far.
+    /// Requests and messages it has answered so far.
     pub(crate) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
@@ -95,6 +97,9 @@ async fn serve(mut stream: TcpStream, answers: &Answers, answered: &AtomicU64) -
         }
         // No proxy pipelines, and no request here has a body: what ends in an empty line is one request.
         if buffer.ends_with(b"\r\n\r\n") {
+            if let Some(key) = echo::key(&buffer) {
+                return echo::serve(stream, key, answered).await;
+            }
             stream.write_all(answers.to(&buffer)).await?;
             answered.fetch_add(1, Ordering::Relaxed);
             buffer.clear();

@@ -31,6 +31,8 @@ pub(crate) enum Measure {
     Cpu(Load),
     /// Memory of the proxy for one connection that has carried a request and idles.
     Idle(Transport),
+    /// Memory of the proxy for one of so many WebSockets that have echoed a message and idle.
+    IdleWebSockets(Security, usize),
     /// Memory that is still there a minute after so many connections have closed.
     Kept(usize),
     /// Memory of the proxy while so many viewers do not read an answer of 8 MiB.
@@ -53,6 +55,8 @@ pub(crate) enum Cost {
 pub(crate) enum Load {
     /// Requests on connections that stay open.
     Requests(Transport, &'static str),
+    /// Messages that are echoed through WebSockets that stay open; one there and back counts once.
+    Messages(Security),
     /// Plaintext connections with one request each.
     Connections,
     /// Full TLS 1.3 handshakes without resumption, and no request.
@@ -68,6 +72,13 @@ pub(crate) enum Transport {
     Http1Tls,
     /// HTTP/2 over TLS.
     Http2Tls,
+}
+
+/// How WebSockets come, over HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Security {
+    Plain,
+    Tls,
 }
 
 /// Whether each request has its line.
@@ -89,11 +100,15 @@ pub(crate) const ROWS: &[Row] = &[
     },
     cpu("body-http1-tls", "64 KiB body, HTTP/1.1 over TLS", Load::Requests(Transport::Http1Tls, LARGE)),
     cpu("body-http2-tls", "64 KiB body, HTTP/2 over TLS", Load::Requests(Transport::Http2Tls, LARGE)),
+    cpu("message", "WebSocket message and its echo", Load::Messages(Security::Plain)),
+    cpu("message-tls", "the same over TLS", Load::Messages(Security::Tls)),
     cpu("connection", "new connection, one request", Load::Connections),
     cpu("handshake", "full TLS 1.3 handshake", Load::Handshakes),
     idle("idle-http1", "idle keep-alive connection", Transport::Http1),
     idle("idle-http1-tls", "the same over TLS", Transport::Http1Tls),
     idle("idle-http2-tls", "idle HTTP/2 connection over TLS", Transport::Http2Tls),
+    long("idle-websocket", "one of 10,000 idle WebSockets", Measure::IdleWebSockets(Security::Plain, 10_000)),
+    long("idle-websocket-tls", "the same over TLS", Measure::IdleWebSockets(Security::Tls, 10_000)),
     long("kept", "kept of 10,000 closed connections", Measure::Kept(10_000)),
     flood("flood-memory-resets", "a flood of resets, memory a connection", Flood::Resets, Cost::Memory),
     flood("flood-memory-made", "of resets that we are made to send", Flood::MadeResets, Cost::Memory),
@@ -137,7 +152,7 @@ impl Measure {
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Cpu(_) => "CPU µs",
-            Self::Idle(_) => "KiB",
+            Self::Idle(_) | Self::IdleWebSockets(..) => "KiB",
             Self::Kept(_) | Self::SlowReaders(_) | Self::Flood(_, Cost::Memory) => "MiB",
             Self::Flood(_, Cost::Wait) => "ms",
         }

@@ -27,7 +27,7 @@ pub(super) fn command(cores: Cores, setting: &Setting<'_>) -> anyhow::Result<Com
 }
 
 fn configuration(setting: &Setting<'_>, pem: &str) -> String {
-    let Setting { http, https, origin, .. } = setting;
+    let Setting { http, https, origin, passable, .. } = setting;
     let access_log = match setting.access_log {
         AccessLog::On => "log stdout format raw local0\n  option httplog",
         AccessLog::Off => "no log",
@@ -35,7 +35,7 @@ fn configuration(setting: &Setting<'_>, pem: &str) -> String {
     format!(
         "global
   nbthread 1
-  maxconn 8000
+  maxconn {passable}
 defaults
   mode http
   {access_log}
@@ -44,6 +44,7 @@ defaults
   timeout connect 5s
   timeout client 75s
   timeout server 60s
+  timeout tunnel 600s
   timeout http-request 10s
   timeout http-keep-alive 75s
 frontend viewers

@@ -19,7 +19,8 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use crate::certificate::Certificate;
-use crate::machine::{self, Cores};
+use crate::machine;
+use crate::measure::Bench;
 use crate::rows::AccessLog;
 use crate::viewers::request;
 
@@ -48,6 +49,8 @@ struct Setting<'s> {
     http: SocketAddr,
     https: SocketAddr,
     origin: SocketAddr,
+    /// How many connections it can pass on at once.
+    passable: usize,
     certificate: &'s Certificate,
     access_log: AccessLog,
 }
@@ -91,20 +94,22 @@ impl Program {
     }
 
     /// Starts it, and waits until it serves.
-    pub(crate) async fn start(
-        &self,
-        cores: Cores,
-        origin: SocketAddr,
-        certificate: &Certificate,
-        access_log: AccessLog,
-    ) -> anyhow::Result<Proxy> {
+    pub(crate) async fn start(&self, bench: &Bench<'_>, access_log: AccessLog) -> anyhow::Result<Proxy> {
         let folder = tempfile::Builder::new().prefix("tidegate-bench-").tempdir()?;
         let (http, https) = (free_port()?, free_port()?);
-        let setting = Setting { folder: folder.path(), http, https, origin, certificate, access_log };
+        let setting = Setting {
+            folder: folder.path(),
+            http,
+            https,
+            origin: bench.origin.address,
+            passable: bench.passable,
+            certificate: &bench.certificate,
+            access_log,
+        };
         let mut command = match &self.kind {
-            Kind::Tidegate(binary) => tidegate::command(cores, binary, &setting),
-            Kind::Nginx => nginx::command(cores, &setting),
-            Kind::Haproxy => haproxy::command(cores, &setting),
+            Kind::Tidegate(binary) => tidegate::command(bench.cores, binary, &setting),
+            Kind::Nginx => nginx::command(bench.cores, &setting),
+            Kind::Haproxy => haproxy::command(bench.cores, &setting),
         }?;
         let process = spawn(&mut command, folder.path())?;
         let mut proxy = Proxy { name: self.name.clone(), http, https, process, folder };

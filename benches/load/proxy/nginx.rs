@@ -25,14 +25,15 @@ pub(super) fn command(cores: Cores, setting: &Setting<'_>) -> anyhow::Result<Com
 }
 
 fn configuration(setting: &Setting<'_>) -> String {
-    let Setting { http, https, origin, .. } = setting;
+    let Setting { http, https, origin, passable, .. } = setting;
+    // What listens counts, too, and what has just been closed.
+    let connections = 2 * passable + 100;
     let access_log = if setting.access_log == AccessLog::On { "stdout combined" } else { "off" };
     format!(
         "daemon off;
 worker_processes 1;
-worker_rlimit_nofile 20000;
 pid nginx.pid;
-events {{ worker_connections 16000; }}
+events {{ worker_connections {connections}; }}
 http {{
   access_log {access_log};
   client_body_temp_path body;
@@ -72,7 +73,8 @@ http {{
       proxy_set_header X-Forwarded-Proto $scheme;
       proxy_set_header Via \"1.1 nginx\";
       proxy_connect_timeout 5s;
-      proxy_read_timeout 60s;
+      # 10,000 idle WebSockets are not opened within the usual minute everywhere.
+      proxy_read_timeout 600s;
       proxy_buffer_size 16k;
       proxy_buffers 8 16k;
       proxy_busy_buffers_size 64k;

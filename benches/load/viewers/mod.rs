@@ -5,3 +5,4 @@ pub(crate) mod h2load;
 pub(crate) mod idle;
 pub(crate) mod passing;
 pub(crate) mod request;
+pub(crate) mod websocket;
