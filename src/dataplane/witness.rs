@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use http::HeaderValue;
+
 use super::account::Record;
 use super::websocket::closing::{Closed, ClosedBy};
 use super::websocket::registry::Witness;
@@ -40,7 +42,19 @@ impl TunnelWitness {
             origin: own(line.origin),
         };
         record.matched = None;
+        let Record { request_id, traceparent, user_agent, referer, x_forwarded_for, .. } = &mut record;
+        for value in [request_id, traceparent, user_agent, referer, x_forwarded_for].into_iter().flatten() {
+            detach(value);
+        }
         Self { record, matched, metrics: RefCell::new(Some(metrics)) }
+    }
+}
+
+/// Copies a value that came in a head: it is a part of the buffer that the whole head was read into, which a tunnel
+/// would keep for days.
+fn detach(value: &mut HeaderValue) {
+    if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
+        *value = own;
     }
 }
 
@@ -83,5 +97,31 @@ impl Drop for TunnelWitness {
         if self.metrics.get_mut().is_some() {
             self.closed(&Closed::without_verdict(ClosedBy::ViewerReset));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_kept_lets_go_of_the_head_that_it_came_in() {
+        struct Buffer(Arc<[u8]>);
+        impl AsRef<[u8]> for Buffer {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        let buffer: Arc<[u8]> = Arc::from(&b"GET / HTTP/1.1\r\nuser-agent: browser\r\n\r\n"[..]);
+        let head = Bytes::from_owner(Buffer(Arc::clone(&buffer)));
+        let mut value = HeaderValue::from_maybe_shared(head.slice(28..35)).unwrap();
+        drop(head);
+        assert_eq!((&value, Arc::strong_count(&buffer)), (&HeaderValue::from_static("browser"), 2));
+        detach(&mut value);
+        assert_eq!((&value, Arc::strong_count(&buffer)), (&HeaderValue::from_static("browser"), 1));
     }
 }

@@ -106,7 +106,8 @@ impl Flow {
             direction,
             entry,
             follower: Follower::new(direction),
-            early,
+            // Even a rest of nothing holds the buffer that the head was read into.
+            early: if early.is_empty() { Bytes::new() } else { early },
             chunk: None,
             held: Vec::new(),
             aligned: true,
