@@ -107,7 +107,7 @@ impl Echoing {
 /// The handshake, and a first message.
 async fn begin<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> anyhow::Result<()> {
     let handshake = format!(
-        "GET /echo HTTP/1.1\r\nhost: {HOST}\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+        "GET /echo HTTP/1.1\r\nhost: {HOST}\r\nuser-agent: bench\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
     stream.write_all(handshake.as_bytes()).await?;
