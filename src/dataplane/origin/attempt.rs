@@ -64,7 +64,7 @@ pub(super) async fn on_endpoint(
     };
     let (response, carrier) = match destination.version {
         HttpVersion::Http1 => attempt.over_http1(destination, report).await?,
-        HttpVersion::Http2 => attempt.over_http2(destination, report).await?,
+        HttpVersion::Http2 => Box::pin(attempt.over_http2(destination, report)).await?,
     };
     Ok(Incomings { response, returning: Returning::new(worker, origin, carrier, loaded, outgoing) })
 }
@@ -98,7 +98,8 @@ impl OnEndpoint<'_> {
             }
         }
         let began = Instant::now();
-        let connected = to.connect(self.origin.origin.connection_timeout).await;
+        // Large, and not to be paid for by exchanges that find a connection.
+        let connected = Box::pin(to.connect(self.origin.origin.connection_timeout)).await;
         report.connect = Some(began.elapsed());
         let stream = connected.map_err(|failure| Attempt::NotConnected(failure.reason()))?;
         Ok(carried(self.exchange_http1(OriginConnection::new(stream)).await?, key))

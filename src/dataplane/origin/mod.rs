@@ -28,6 +28,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use http::{HeaderValue, Method, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
@@ -97,14 +99,14 @@ pub(crate) struct Report {
 pub(crate) async fn send(
     worker: &Rc<Worker>,
     origin: &LiveOrigin,
-    outgoing: Outgoing,
+    outgoing: &Outgoing,
     report: &mut Report,
 ) -> Result<Incomings, Reason> {
     let limit = origin.origin.completion_timeout.filter(|_| outgoing.load == Load::Exchange);
     report.deadline = limit.map(|limit| Instant::now() + limit);
     let attempts = u32::from(origin.origin.connection_attempts.get());
     let candidates = &origin.candidates;
-    let wish = wish(origin, &outgoing);
+    let wish = wish(origin, outgoing);
     let mut now = Instant::now();
     let retries = Retries { origin, budget: worker.budgets.of_request(candidates.shared(), now) };
     let mut excluded = Vec::new();
@@ -119,7 +121,7 @@ pub(crate) async fn send(
         report.endpoint = Some(loaded.endpoint());
         report.connect = None;
         let deadline = report.deadline;
-        let attempt = on_endpoint(worker, origin, loaded, &outgoing, &retries, report);
+        let attempt = on_endpoint(worker, origin, loaded, outgoing, &retries, report);
         let answered = by(deadline, attempt).await.and_then(|incomings| {
             report.status = Some(incomings.response.status());
             check_switch(outgoing.handshake.as_ref(), &incomings.response).map_err(Attempt::Failed)?;
@@ -153,15 +155,18 @@ pub(crate) async fn send(
 }
 
 /// The outcome of an attempt, or that the whole exchange has taken too long.
-async fn by(
+///
+/// No `async fn`, which would keep room for the attempt more than once.
+fn by(
     deadline: Option<Instant>,
     attempt: impl Future<Output = Result<Incomings, Attempt>>,
-) -> Result<Incomings, Attempt> {
+) -> impl Future<Output = Result<Incomings, Attempt>> {
+    let overdue = |_| Err(Attempt::Failed(Reason::OriginCompletionTimeout));
     match deadline {
-        Some(deadline) => timeout_at(deadline, attempt)
-            .await
-            .unwrap_or(Err(Attempt::Failed(Reason::OriginCompletionTimeout))),
-        None => attempt.await,
+        Some(deadline) => {
+            Either::Left(timeout_at(deadline, attempt).map(move |done| done.unwrap_or_else(overdue)))
+        }
+        None => Either::Right(attempt),
     }
 }
 

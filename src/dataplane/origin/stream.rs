@@ -1,11 +1,13 @@
 //! The bytes of a connection to an endpoint: in plaintext, or over TLS.
 
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 use tokio_rustls::client::TlsStream;
 
 use crate::dataplane::websocket::side::Side;
@@ -25,6 +27,25 @@ macro_rules! whichever {
             OriginStream::Tls($stream) => $call,
         }
     };
+}
+
+impl OriginStream {
+    /// Whether nothing has come that was not read yet, the end included, as far as is known here. What it finds is
+    /// lost.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        let mut byte = [0];
+        match self {
+            Self::Plain(stream) => {
+                stream.try_read(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+            // What belongs to TLS alone, such as tickets, is nothing. Many are asked at once, more than a task may
+            // otherwise read.
+            Self::Tls(stream) => {
+                let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut ReadBuf::new(&mut byte)));
+                pin!(unconstrained(read)).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+            }
+        }
+    }
 }
 
 impl AsyncRead for OriginStream {

@@ -92,9 +92,9 @@ impl Chunks {
         self.state == State::Over && self.trailers.is_empty()
     }
 
-    /// The rest of the chunk and the next one's beginning.
+    /// The rest of the chunk and the next one's size.
     pub(super) fn expects(&self) -> u64 {
-        self.left.saturating_add(8 * 1024)
+        self.left.saturating_add(u64::from(DIGITS))
     }
 
     /// Reads what stands between pieces.

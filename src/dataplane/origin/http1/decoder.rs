@@ -40,7 +40,7 @@ impl Decoder {
             Self::Length(_) | Self::UntilClose if bytes.is_empty() => Ok(Decoded::Nothing),
             Self::Length(left) => Ok(Decoded::Piece(take(left, bytes))),
             Self::Chunks(chunks) => chunks.decode(bytes),
-            Self::UntilClose => Ok(Decoded::Piece(bytes.split().freeze())),
+            Self::UntilClose => Ok(Decoded::Piece(take_all(bytes))),
             Self::Broken => Err(Malformed),
         }
     }
@@ -83,5 +83,16 @@ impl Decoder {
 pub(super) fn take(left: &mut u64, bytes: &mut BytesMut) -> Bytes {
     let length = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
     *left -= length as u64;
-    bytes.split_to(length).freeze()
+    match length == bytes.len() {
+        true => take_all(bytes),
+        false => bytes.split_to(length).freeze(),
+    }
+}
+
+/// Takes everything. The memory behind it goes along where that is little: it must not cost much more than it holds.
+fn take_all(bytes: &mut BytesMut) -> Bytes {
+    match bytes.capacity() <= 2 * bytes.len() {
+        true => std::mem::take(bytes).freeze(),
+        false => bytes.split().freeze(),
+    }
 }

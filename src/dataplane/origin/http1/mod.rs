@@ -19,25 +19,27 @@ pub(crate) mod response;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
-use tokio::task::coop::unconstrained;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::request::Sending;
 use self::response::{Head, Reader};
-use super::failure::{Failure, Reach, is_of_tls, of_viewer, within};
+use super::failure::{Failure, Reach, is_of_tls, of_viewer};
 use super::stream::OriginStream;
+use crate::dataplane::alarm::Alarm;
 use crate::dataplane::limits::Limits;
 use crate::dataplane::viewer::body::ViewerBody;
-use crate::dataplane::websocket::side::{Side, Upgraded};
+use crate::dataplane::websocket::side::Upgraded;
 use crate::table::reason::Reason;
 
 pub(crate) use body::AnswerBody;
@@ -58,6 +60,8 @@ struct Wire {
     stream: OriginStream,
     /// Without memory while nothing is under way.
     read: BytesMut,
+    /// Its one timer.
+    alarm: Alarm,
     /// Whether the last answer lets another exchange follow.
     persists: bool,
     /// Whether the last request was written to its end.
@@ -67,8 +71,8 @@ struct Wire {
 impl OriginConnection {
     /// Speaks HTTP/1.1 on a fresh stream.
     pub(crate) fn new(stream: OriginStream) -> Self {
-        let wire = Wire { stream, read: BytesMut::new(), persists: true, request_done: true };
-        Self(Rc::new(RefCell::new(wire)))
+        let (read, alarm) = (BytesMut::new(), Alarm::default());
+        Self(Rc::new(RefCell::new(Wire { stream, read, alarm, persists: true, request_done: true })))
     }
 
     /// Whether another exchange may follow: both messages have passed, nothing else came, and nobody wants to close.
@@ -77,20 +81,14 @@ impl OriginConnection {
         wire.persists && wire.request_done && wire.read.is_empty()
     }
 
-    /// Gives back the memory that it does not need while it idles.
+    /// Lets go of the memory that it does not need between two exchanges.
     pub(crate) fn lay_down(&self) {
         self.0.borrow_mut().read = BytesMut::new();
     }
 
     /// Whether the other side has neither closed it nor sent what nobody asked for, as far as is known here.
     pub(crate) fn is_alive(&self) -> bool {
-        let wire = &mut *self.0.borrow_mut();
-        let mut byte = [0];
-        // A sweep asks more of them than a task may otherwise do at once.
-        let read = unconstrained(poll_fn(|cx| {
-            Pin::new(&mut wire.stream).poll_read(cx, &mut ReadBuf::new(&mut byte))
-        }));
-        pin!(read).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+        self.0.borrow_mut().stream.is_silent()
     }
 
     /// Sends a request and waits for the head of its answer, at most `limit` from the request's end.
@@ -104,7 +102,8 @@ impl OriginConnection {
         let mut sending = Sending::new(head, body.clone());
         let mut receiving = Receiving::new(&head.method, limits);
         self.0.borrow_mut().request_done = false;
-        let answer = poll_fn(|cx| {
+        let began = Instant::now();
+        let head = poll_fn(|cx| {
             let wire = &mut *self.0.borrow_mut();
             // 1. The request goes on.
             let sent = wire.poll_send(&mut sending, cx);
@@ -113,13 +112,15 @@ impl OriginConnection {
                 return Poll::Ready(answer);
             }
             // 3. The rest of the request does not come, and there is no answer without it.
-            match sent {
-                Poll::Ready(Err(reason)) => Poll::Ready(Err(reason)),
-                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            if let Poll::Ready(Err(reason)) = sent {
+                return Poll::Ready(Err(reason));
             }
+            // 4. The origin takes too long; while it is the viewer that everybody waits for, the clock stands still.
+            let since = body.origin_waited_for_since().map_or_else(Instant::now, |since| since.max(began));
+            ready!(wire.alarm.poll(since + limit, cx));
+            Poll::Ready(Err(Reason::OriginReadTimeout))
         });
-        let head = within(limit, body, answer).await.unwrap_or(Err(Reason::OriginReadTimeout));
-        match head {
+        match head.await {
             // Nobody agrees to what was not read.
             Ok(head) if head.response.status() == StatusCode::SWITCHING_PROTOCOLS && !sending.is_done() => {
                 Err(Failure { reason: Reason::OriginProtocol, reach: Reach::Answered })
@@ -180,9 +181,13 @@ impl Wire {
 
     /// Reads what has come, with room for about `expected` bytes; nothing at the end of the stream.
     fn poll_read(&mut self, expected: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.read.capacity() == 0 {
-            // An exchange that waits holds no memory for what may come.
-            ready!(self.stream.poll_readable(cx));
+        if self.read.capacity() == 0 && expected <= FIRST_READ {
+            // Who waits holds no memory for what may come, and what comes little by little takes no more than it is.
+            let mut space = [const { MaybeUninit::uninit() }; FIRST_READ];
+            let mut read = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            self.read = BytesMut::from(read.filled());
+            return Poll::Ready(Ok(self.read.len()));
         }
         let room = self.read.capacity() - self.read.len();
         if room <= expected / 4 {
