@@ -215,8 +215,8 @@ fn trace_id(traceparent: &str) -> Option<&str> {
 /// A record that is still being written.
 #[derive(Debug)]
 pub(crate) struct Account {
-    /// What will be told.
-    pub(crate) record: Record,
+    /// What will be told. Boxed: it is large, and travels with the exchange through many hands.
+    pub(crate) record: Box<Record>,
     opened: Instant,
     request_body: ViewerBody,
     /// That of the connection, where it carries one exchange at a time.
@@ -233,8 +233,9 @@ impl Account {
         head: &http::request::Parts,
         request_body: ViewerBody,
     ) -> Self {
+        let opened = Instant::now();
         if let Some(turn) = &turn {
-            turn.exchange_began();
+            turn.exchange_began(opened);
         }
         let present = viewer.worker.own_metrics.enter(Present::Request);
         let record = Record {
@@ -245,7 +246,7 @@ impl Account {
             referer: head.headers.get(REFERER).cloned(),
             ..Record::new(viewer, &head.headers)
         };
-        Self { record, opened: Instant::now(), request_body, turn, _present: present }
+        Self { record: Box::new(record), opened, request_body, turn, _present: present }
     }
 
     /// Notes that the head of the origin's answer is there.
@@ -282,13 +283,12 @@ impl Drop for Account {
             self.record.status = Some(Reason::Internal.status());
             self.refused(Reason::Internal);
         }
-        self.record.duration = self.opened.elapsed();
+        let now = Instant::now();
+        self.record.duration = now - self.opened;
         self.record.bytes_in = self.request_body.bytes();
         if let Some(turn) = &self.turn {
-            turn.exchange_ended(match self.request_body.has_ended() {
-                true => RequestBody::Read,
-                false => RequestBody::Unread,
-            });
+            let body = if self.request_body.has_ended() { RequestBody::Read } else { RequestBody::Unread };
+            turn.exchange_ended(body, now);
         }
         self.record.viewer.worker.tell(&self.record);
     }

@@ -3,7 +3,8 @@
 //! gate → decide → origin → answer. The viewer's stream belongs to its connection, so an exchange never touches
 //! it: it returns an [`Outcome`], and the connection writes the answer or becomes the tunnel.
 
-use std::panic::AssertUnwindSafe;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,29 +68,29 @@ pub(crate) struct Opened {
     pub(crate) terms: Terms,
 }
 
-/// Serves one request.
+/// Serves one request. It is judged at once; the answer waits for nobody but the origin.
 ///
 /// `turn` is that of its connection, where the connection carries one exchange at a time.
-pub(crate) async fn serve(
+pub(crate) fn serve(
     viewer: Rc<Viewer>,
     turn: Option<Rc<Turn>>,
     head: Parts,
     body: ViewerBody,
-) -> Outcome {
-    let account = Account::open(Rc::clone(&viewer), turn, &head, body.clone());
+) -> impl Future<Output = Outcome> {
     let format = Format::preferred(&head.headers);
-    let asked = Asked {
-        format,
-        upgrade: head.headers.contains_key(UPGRADE) || head.method == Method::CONNECT,
-        handshake: false,
-        body: body.clone(),
-    };
-    let exchange = Exchange { viewer: Rc::clone(&viewer), account, asked };
+    let whose = Rc::clone(&viewer);
     // What the exchange held is dropped on the way out of a panic: its account is settled, its connection to the
     // origin closed, its handshake forgotten. Nobody uses any of it again.
-    match AssertUnwindSafe(exchange.run(head, body)).catch_unwind().await {
-        Ok(outcome) => outcome,
-        Err(_panic) => apologise(&viewer, format),
+    let judged = catch_unwind(AssertUnwindSafe(|| Exchange::open(viewer, turn, format, head, body)));
+    async move {
+        let outcome = match judged {
+            Ok(Judged::Answered(outcome)) => Ok(outcome),
+            Ok(Judged::Forward(exchange, forward)) => {
+                AssertUnwindSafe(exchange.forward(forward)).catch_unwind().await
+            }
+            Err(panic) => Err(panic),
+        };
+        outcome.unwrap_or_else(|_panic| apologise(&whose, format))
     }
 }
 
@@ -123,6 +124,12 @@ struct Exchange {
     asked: Asked,
 }
 
+/// A request that was judged.
+enum Judged {
+    Answered(Outcome),
+    Forward(Exchange, Box<Forward>),
+}
+
 /// What follows the judgement.
 enum Step {
     Own(Response<Bytes>),
@@ -144,11 +151,25 @@ struct Forward {
 type Matched = (Arc<LiveDistribution>, usize);
 
 impl Exchange {
-    async fn run(mut self, head: Parts, body: ViewerBody) -> Outcome {
-        match self.judge(head, body) {
-            Ok(Step::Own(response)) => self.own(response),
-            Ok(Step::Forward(forward)) => self.forward(*forward).await,
-            Err(reason) => self.refuse(reason),
+    fn open(
+        viewer: Rc<Viewer>,
+        turn: Option<Rc<Turn>>,
+        format: Format,
+        head: Parts,
+        body: ViewerBody,
+    ) -> Judged {
+        let account = Account::open(Rc::clone(&viewer), turn, &head, body.clone());
+        let asked = Asked {
+            format,
+            upgrade: head.headers.contains_key(UPGRADE) || head.method == Method::CONNECT,
+            handshake: false,
+            body: body.clone(),
+        };
+        let mut exchange = Self { viewer, account, asked };
+        match exchange.judge(head, body) {
+            Ok(Step::Forward(forward)) => Judged::Forward(exchange, forward),
+            Ok(Step::Own(response)) => Judged::Answered(exchange.own(response)),
+            Err(reason) => Judged::Answered(exchange.refuse(reason)),
         }
     }
 
@@ -250,9 +271,9 @@ impl Exchange {
         (matched, decision.outcome)
     }
 
-    async fn forward(mut self, forward: Forward) -> Outcome {
+    async fn forward(mut self, forward: Box<Forward>) -> Outcome {
         let mut report = Report::default();
-        let sent = origin::send(&self.viewer.worker, &forward.origin, forward.outgoing, &mut report).await;
+        let sent = origin::send(&self.viewer.worker, &forward.origin, &forward.outgoing, &mut report).await;
         let record = &mut self.account.record;
         (record.endpoint, record.attempts, record.connect) =
             (report.endpoint, report.attempts, report.connect);
@@ -343,7 +364,7 @@ impl Exchange {
         #[cfg(test)]
         super::fault::strike("opening", self.account.record.path.as_deref());
         let metrics = live.metrics.web_socket_opened(labels.protocol);
-        let witness = Box::new(TunnelWitness::new(self.account.record.clone(), metrics));
+        let witness = Box::new(TunnelWitness::new((*self.account.record).clone(), metrics));
         let route = distribution.routes.at(route_position);
         let life = route.map(|route| Life::of(&route.web_socket)).unwrap_or_default();
         let terms = Terms { labels, life, loaded, witness };

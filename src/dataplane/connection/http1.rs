@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
@@ -29,6 +30,9 @@ use crate::dataplane::response::body::AnswerBody;
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::websocket::side::Side;
 use crate::drain;
+
+/// The fields that hyper reads of a head where it is told nothing.
+const HYPERS_HEADER_COUNT: usize = 100;
 
 type Http<S, H> = Connection<TokioIo<Guarded<S>>, H>;
 
@@ -81,13 +85,23 @@ async fn speak<S: Side>(
 ) -> (Option<End>, Guarded<S>, Bytes) {
     let meter = stream.meter();
     let for_service = (Rc::clone(viewer), Rc::clone(turn), Rc::clone(&meter));
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let (viewer, turn, meter) = for_service.clone();
-        Box::pin(async move {
-            let most = viewer.worker.limits.unflushed_bytes;
-            let response = answer(viewer, turn, request).await;
+        let most = viewer.worker.limits.unflushed_bytes;
+        let (head, incoming) = request.into_parts();
+        #[cfg(test)]
+        let path = head.uri.path().to_owned();
+        let body = ViewerBody::over_http1(incoming, &viewer.worker.limits);
+        let exchange = exchange::serve(viewer, Some(Rc::clone(&turn)), head, body);
+        // No `async`, which would keep room for the exchange twice.
+        Box::pin(exchange.map(move |outcome| {
+            let response = answer(&turn, outcome);
+            #[cfg(test)]
+            if turn.opened.borrow().is_some() {
+                crate::dataplane::fault::strike("agreed", Some(&path));
+            }
             Ok::<_, Infallible>(response.map(|body| body.keeping_pace(meter, most)))
-        })
+        }))
     });
     let mut http = builder(&viewer.worker.limits).serve_connection(TokioIo::new(stream), service);
     let end = drive(&mut http, viewer, turn, &meter, waits).await;
@@ -97,12 +111,8 @@ async fn speak<S: Side>(
     (end, parts.io.into_inner(), parts.read_buf)
 }
 
-async fn answer(viewer: Rc<Viewer>, turn: Rc<Turn>, request: Request<Incoming>) -> Response<AnswerBody> {
-    let (head, incoming) = request.into_parts();
-    #[cfg(test)]
-    let path = head.uri.path().to_owned();
-    let body = ViewerBody::over_http1(incoming, &viewer.worker.limits);
-    match exchange::serve(viewer, Some(Rc::clone(&turn)), head, body).await {
+fn answer(turn: &Turn, outcome: Outcome) -> Response<AnswerBody> {
+    match outcome {
         Outcome::Answer(mut response) => {
             if turn.retires() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -114,8 +124,6 @@ async fn answer(viewer: Rc<Viewer>, turn: Rc<Turn>, request: Request<Incoming>) 
         }
         Outcome::Tunnel(response, opened) => {
             turn.opened.replace(Some(opened));
-            #[cfg(test)]
-            crate::dataplane::fault::strike("agreed", Some(&path));
             response
         }
     }
@@ -124,11 +132,11 @@ async fn answer(viewer: Rc<Viewer>, turn: Rc<Turn>, request: Request<Incoming>) 
 /// Times are ours ([`Turn::phase_ends`]), so hyper's header timer, which counts idle time too, stays off.
 fn builder(limits: &Limits) -> Builder {
     let mut builder = Builder::new();
-    builder
-        .header_read_timeout(None)
-        .max_buf_size(limits.buffer_bytes)
-        .max_headers(limits.header_count)
-        .max_header_size(limits.head_bytes);
+    builder.header_read_timeout(None).max_buf_size(limits.buffer_bytes).max_header_size(limits.head_bytes);
+    // hyper clears memory for as many fields as it is told of, but not for its own number.
+    if limits.header_count != HYPERS_HEADER_COUNT {
+        builder.max_headers(limits.header_count);
+    }
     builder
 }
 

@@ -60,13 +60,13 @@ impl Turn {
     }
 
     /// A request's head is complete.
-    pub(crate) fn exchange_began(&self) {
-        self.enter(Phase::Exchange);
+    pub(crate) fn exchange_began(&self, now: Instant) {
+        self.enter(Phase::Exchange, now);
     }
 
     /// The last byte of an answer was handed over, or there will be none.
-    pub(crate) fn exchange_ended(&self, body: RequestBody) {
-        self.enter(Phase::Idle);
+    pub(crate) fn exchange_ended(&self, body: RequestBody, now: Instant) {
+        self.enter(Phase::Idle, now);
         self.unread.set(body == RequestBody::Unread);
     }
 
@@ -103,13 +103,13 @@ impl Turn {
 
     /// A part of a head is there already.
     pub(super) fn head_began(&self) {
-        self.enter(Phase::Head);
+        self.enter(Phase::Head, Instant::now());
     }
 
     /// Sees the first byte of a head; `idle_at` is what had been read when the connection fell idle.
     pub(super) fn notice_head(&self, meter: &Meter, idle_at: u64) {
         if self.is_idle() && meter.read() > idle_at {
-            self.enter(Phase::Head);
+            self.enter(Phase::Head, Instant::now());
         }
     }
 
@@ -123,9 +123,9 @@ impl Turn {
         Some(self.since.get() + limit)
     }
 
-    fn enter(&self, phase: Phase) {
+    fn enter(&self, phase: Phase, now: Instant) {
         self.phase.set(phase);
-        self.since.set(Instant::now());
+        self.since.set(now);
     }
 }
 

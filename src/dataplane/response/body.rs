@@ -3,7 +3,6 @@
 //! It carries the account of its exchange, which is settled when the last byte is handed over or the viewer is
 //! gone, and the connection to the origin, which goes back to the pool when the body has ended as announced.
 
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,9 +13,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING};
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::dataplane::account::Account;
+use crate::dataplane::alarm::Alarm;
 use crate::dataplane::guarded_io::Meter;
 use crate::dataplane::origin::{self, Returning};
 use crate::dataplane::viewer::headers::Trailers;
@@ -145,8 +145,9 @@ pub(crate) struct OriginBody {
     trailers: Trailers,
     /// The connection, until the body has ended or failed.
     returning: Option<Returning>,
-    /// Runs only while we wait for the origin; made by the first wait.
-    idle: Option<Pin<Box<Sleep>>>,
+    /// Since when we wait for the origin; none while we do not.
+    waits_since: Option<Instant>,
+    alarm: Alarm,
     /// `responseCompletionTimeout`: when the body must have ended.
     deadline: Option<Instant>,
 }
@@ -188,8 +189,15 @@ impl OriginBody {
         trailers: Trailers,
         returning: Returning,
     ) -> Self {
-        let mut body =
-            Self { incoming, idle_timeout, trailers, returning: Some(returning), idle: None, deadline: None };
+        let mut body = Self {
+            incoming,
+            idle_timeout,
+            trailers,
+            returning: Some(returning),
+            waits_since: None,
+            alarm: Alarm::default(),
+            deadline: None,
+        };
         if body.incoming.is_end_stream() {
             body.end();
         }
@@ -208,7 +216,7 @@ impl OriginBody {
         }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                self.idle = None;
+                self.waits_since = None;
                 if self.incoming.is_end_stream() {
                     self.end();
                 }
@@ -220,12 +228,8 @@ impl OriginBody {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let (limit, deadline) = (self.idle_timeout, self.deadline);
-                let idle = self.idle.get_or_insert_with(|| {
-                    let end = Instant::now() + limit;
-                    Box::pin(sleep_until(deadline.map_or(end, |deadline| end.min(deadline))))
-                });
-                ready!(idle.as_mut().poll(cx));
+                let end = *self.waits_since.get_or_insert_with(Instant::now) + self.idle_timeout;
+                ready!(self.alarm.poll(self.deadline.map_or(end, |deadline| end.min(deadline)), cx));
                 let failure =
                     if self.is_overdue() { OriginBodyFailure::Overdue } else { OriginBodyFailure::Stalled };
                 Poll::Ready(Some(Err(self.fail(failure))))

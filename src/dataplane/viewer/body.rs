@@ -112,13 +112,14 @@ impl ViewerBody {
 
     fn new(source: Source, limits: &Limits) -> Self {
         let progress = if source.is_end_stream() { Progress::Ended } else { Progress::Whole };
+        let now = Instant::now();
         Self(Rc::new(RefCell::new(State {
             source,
             trailers: None,
             bytes: 0,
             progress,
-            moved: Instant::now(),
-            pace: Some(Pace::new(limits.request_body_gap, limits.request_body_rate)),
+            moved: now,
+            pace: Some(Pace::new(limits.request_body_gap, limits.request_body_rate, now)),
             most: u64::MAX,
             alarm: Alarm::default(),
             asked_for: None,

@@ -3,7 +3,7 @@
 //! What a viewer claims of itself is replaced; what a trusted proxy says of its viewers is kept and added to.
 
 use bytes::Bytes;
-use http::header::{FORWARDED, HeaderName, VIA};
+use http::header::{FORWARDED, HOST, HeaderName, VIA};
 use http::{HeaderMap, HeaderValue, Version};
 
 use super::address::{self, Peer, Sender, Trust, X_FORWARDED_FOR, X_FORWARDED_PROTO};
@@ -23,6 +23,9 @@ const X_FORWARDED: &str = "x-forwarded-";
 
 /// The longest request id that is kept, in bytes.
 const LONGEST_ID: usize = 128;
+
+/// How many fields are set here or with them.
+const SET: usize = 9;
 
 /// Says who `sender` is, and which `peer` brought the request; gives the request's id.
 pub(crate) fn set(
@@ -50,11 +53,16 @@ pub(crate) fn set(
         (None, Scheme::Http) => HeaderValue::from_static("80"),
         (None, Scheme::Https) => HeaderValue::from_static("443"),
     };
+    // What the viewer wrote is shared where it is written as it should be.
+    let as_sent =
+        headers.get(HOST).filter(|host| authority.port.is_none() && *host == authority.host.as_str());
+    let host = as_sent.cloned().unwrap_or_else(|| value(authority.to_string()));
     let id = id.unwrap_or_else(new_id);
+    headers.reserve(SET);
     headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| peer.value.clone()));
     headers.insert(X_REAL_IP, real);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(sender.scheme.as_str()));
-    headers.insert(X_FORWARDED_HOST, value(authority.to_string()));
+    headers.insert(X_FORWARDED_HOST, host);
     headers.insert(X_FORWARDED_PORT, port);
     headers.insert(X_REQUEST_ID, id.clone());
     headers.append(VIA, via(version));
@@ -88,7 +96,8 @@ fn kept_id(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// 128 random bits in hexadecimal: unique, not secret.
 fn new_id() -> HeaderValue {
-    value(format!("{:032x}", fastrand::u128(..)))
+    let digits = fastrand::u128(..).to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    value(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
 }
 
 /// A value that we composed ourselves from digits, host names and the like.

@@ -25,13 +25,13 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// A pace that allows waits shorter than `gap`, and over `gap` of waiting at least `rate` bytes a second.
-    pub(crate) fn new(gap: Duration, rate: u32) -> Self {
+    pub(crate) fn new(gap: Duration, rate: u32, now: Instant) -> Self {
         let millis = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
         Self {
             gap,
             least: millis.saturating_mul(u64::from(rate)) / 1000,
             since: None,
-            counted_from: Instant::now(),
+            counted_from: now,
             waited: Duration::ZERO,
             came: 0,
         }
@@ -78,7 +78,7 @@ mod tests {
 
     /// Plays a viewer that sends `bytes` after each `pause`; gives how many times it could.
     fn sent_before_too_slow(bytes: u64, pause: Duration) -> usize {
-        let mut pace = Pace::new(GAP, 240);
+        let mut pace = Pace::new(GAP, 240, Instant::now());
         let mut now = Instant::now();
         for times in 0..1000 {
             let bytes_come = now + pause;
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_gap_counts_from_the_last_bytes_over_the_end_of_a_window() {
-        let mut pace = Pace::new(GAP, 240);
+        let mut pace = Pace::new(GAP, 240, Instant::now());
         let start = Instant::now();
         pace.wait(start);
         pace.came(1 << 20, start + 20 * SECOND);
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn only_waiting_counts() {
-        let mut pace = Pace::new(GAP, 240);
+        let mut pace = Pace::new(GAP, 240, Instant::now());
         let mut now = Instant::now();
         for _ in 0..20 {
             pace.wait(now);
