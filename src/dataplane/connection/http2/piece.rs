@@ -8,6 +8,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 
+/// What a piece costs beside its bytes, in bytes: an origin may send one at a time.
+const OVERHEAD: usize = 256;
+
 /// How much is unsent, and who waits until it is less.
 #[derive(Debug)]
 pub(super) struct Unsent {
@@ -55,7 +58,7 @@ pub(super) struct Piece {
 
 impl Piece {
     pub(super) fn new(data: Bytes, unsent: &Rc<Unsent>) -> Self {
-        unsent.add(data.len());
+        unsent.add(data.len() + OVERHEAD);
         Self { data, unsent: Rc::clone(unsent) }
     }
 }
@@ -77,7 +80,7 @@ impl Buf for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        self.unsent.remove(self.data.len());
+        self.unsent.remove(self.data.len() + OVERHEAD);
     }
 }
 
@@ -87,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_is_written_or_thrown_away_makes_room() {
-        let unsent = Unsent::new(4);
+        let unsent = Unsent::new(4 + 2 * OVERHEAD);
         let mut cx = Context::from_waker(Waker::noop());
         let mut written = Piece::new(Bytes::from_static(b"abc"), &unsent);
         assert!(unsent.poll_room(&mut cx).is_ready());
