@@ -22,7 +22,7 @@ bench: ## CPU and memory beside nginx and HAProxy, into benches/RESULTS.md; BENC
 fuzz: ## Fuzz one target for long: TARGET=requests SECONDS=600
 	@tests/fuzz $(or $(TARGET),requests) $(or $(SECONDS),600)
 
-crd: ## Write the CustomResourceDefinition: crds/distributions.yaml, and the chart's copy of it
+crd: ## Write the CustomResourceDefinition: crds/distributions.yaml, the chart's copy of it, and docs/reference.md
 	@tests/generated write crd
 
 manifests: ## Write what is rendered from the chart: manifests/install.yaml

@@ -18,6 +18,7 @@ mod form;
 mod load_balancing;
 mod origin;
 mod port_reference;
+mod reference;
 mod response_headers;
 mod rule;
 mod rules;
@@ -38,6 +39,7 @@ pub use origin::{
     SecretKeyReference, ServiceReference,
 };
 pub use port_reference::PortReference;
+pub use reference::reference;
 pub use response_headers::{
     ContentSecurityPolicy, ContentTypeOptions, CorsConfig, FrameOption, FrameOptions, ReferrerPolicy,
     ReferrerPolicyValue, ResponseCustomHeader, ResponseHeadersPolicy, SecurityHeadersConfig, ServerTiming,

@@ -28,7 +28,7 @@ pub fn validate_object(distribution: &Value) -> Vec<Violation> {
 }
 
 /// The schema of a Distribution.
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let versions = crd().spec.versions;
     let schema = versions.into_iter().next().and_then(|version| version.schema?.open_api_v3_schema);
     serde_json::to_value(schema).unwrap_or_default()

@@ -60,8 +60,7 @@ enum Command {
     Check(check::Check),
     Explain(explain::Explain),
     Dump(dump::Dump),
-    /// Print the CustomResourceDefinition of Distributions
-    Crd,
+    Crd(crd::Crd),
 }
 
 /// How a command ended.
@@ -101,7 +100,7 @@ fn execute(command: Command) -> anyhow::Result<End> {
         Command::Check(asked) => check::run(&asked),
         Command::Explain(asked) => explain::run(&asked),
         Command::Dump(asked) => dump::run(&asked),
-        Command::Crd => crd::run(),
+        Command::Crd(asked) => crd::run(&asked),
     }
 }
 

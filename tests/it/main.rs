@@ -11,6 +11,7 @@ mod cli;
 mod cluster;
 mod dataplane;
 mod demo;
+mod documentation;
 mod golden;
 mod manifests;
 mod properties;
