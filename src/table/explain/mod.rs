@@ -1,4 +1,4 @@
-//! What a request would meet, and why: the decision of [`decide`], told for people and for scripts.
+//! What a request would meet, and why: the decision of [`decide()`], told for people and for scripts.
 //!
 //! Nothing is judged here. The outcome is that of the function which serves; the rest says what it saw on its way.
 //! Values of headers may come from Secrets and are never told. Start with [`explain`].
