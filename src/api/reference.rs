@@ -1,7 +1,7 @@
 //! The reference of the API as a page of Markdown, out of the schema: `docs/reference.md`.
 //!
 //! Everything it says stands in the schema, so that it cannot drift from what the API server checks and
-//! `kubectl explain` tells. Start with [`reference`].
+//! `kubectl explain` tells. Start with [`reference()`].
 
 use std::fmt::Write;
 

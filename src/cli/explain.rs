@@ -29,7 +29,7 @@ const HTTPS: u16 = 443;
 /// Exit status: 0 with an answer, whatever the request would meet; 1 when there is none; 2 on a usage error.
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// The URL, such as https://shop.example.com/api/x?y=1; with ws:// or wss:// a WebSocket handshake
+    /// The URL, such as `https://shop.example.com/api/x?y=1`; with ws:// or wss:// a WebSocket handshake
     ///
     /// Taken as a viewer would send it: browsers and curl remove dot segments and escape spaces before they do.
     url: String,
