@@ -116,14 +116,17 @@ fn put_upgrade(fields: &mut HeaderMap) {
 
 /// Judges the origin's 101 by RFC 6455 section 4.1, or what else it answers a handshake with.
 ///
-/// [`Answer::Ordinary`] is any other status: it goes to the viewer like every response.
+/// [`Answer::Ordinary`] is any other status: it goes to the viewer like every response. But over HTTP/2 every 2xx
+/// would be an agreement (RFC 9113 section 8.5), and what an origin says that never heard of WebSockets, or what
+/// somebody has it say, would be read as frames: so there it is no answer.
 pub(crate) fn check_response(
     handshake: &Handshake,
     status: StatusCode,
     headers: &HeaderMap,
 ) -> Result<Answer, Reason> {
     if status != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(Answer::Ordinary);
+        let agrees = handshake.key.is_some() && status.is_success();
+        return if agrees { Err(Reason::OriginWebsocketHandshake) } else { Ok(Answer::Ordinary) };
     }
     let accepts = only(headers, &SEC_WEBSOCKET_ACCEPT).is_some_and(|accept| *accept == *handshake.accept);
     if accepts && has_token(headers, &UPGRADE, "websocket") && has_token(headers, &CONNECTION, "upgrade") {
@@ -368,6 +371,14 @@ mod tests {
         let handshake = Handshake { accept: ACCEPT.to_owned(), key: None };
         for status in [StatusCode::OK, StatusCode::FORBIDDEN, StatusCode::UPGRADE_REQUIRED] {
             assert_eq!(check_response(&handshake, status, &HeaderMap::new()), Ok(Answer::Ordinary));
+        }
+        let over_http2 = Handshake { key: Some(HeaderValue::from_static("key")), ..handshake };
+        let answer = |status| check_response(&over_http2, status, &HeaderMap::new());
+        for status in [StatusCode::FORBIDDEN, StatusCode::FOUND, StatusCode::UPGRADE_REQUIRED] {
+            assert_eq!(answer(status), Ok(Answer::Ordinary));
+        }
+        for status in [StatusCode::OK, StatusCode::NO_CONTENT, StatusCode::PARTIAL_CONTENT] {
+            assert_eq!(answer(status), Err(Reason::OriginWebsocketHandshake));
         }
     }
 }

@@ -5,7 +5,7 @@ use tidegate::table::web_socket::Handshakes;
 
 use super::{asking, connect, switching};
 use crate::dataplane::http2::{Door, error, get, read};
-use crate::dataplane::rig::{EchoOrigin, RawOrigin, Site, field, soon};
+use crate::dataplane::rig::{RawOrigin, Site, field, soon};
 use crate::websocket::peers::{ACCEPT, KEY};
 
 #[tokio::test]
@@ -125,14 +125,19 @@ async fn a_bad_handshake_is_told_why_and_reaches_no_origin() {
 
 #[tokio::test]
 async fn a_handshake_counts_as_a_get() {
-    let origin = EchoOrigin::start("web").await;
+    let origin = RawOrigin::start().await;
     let door = Door::open(vec![Site::new("web", &[origin.address])]);
     let mut client = door.connect().await;
     // GET is allowed, CONNECT is not listed: the origin is asked, and answers as to any GET.
-    let (answer, wire) = client.answer(connect(&[])).await;
-    assert_eq!(error(&answer), (200, None));
-    let seen = String::from_utf8(read(wire.incoming).await.unwrap().0).unwrap();
-    assert!(seen.starts_with("web\nGET /chat?room=1 HTTP/1.1\r\n"), "{seen}");
+    let play = async {
+        let mut far = origin.accept().await;
+        let request = far.until("\r\n\r\n").await;
+        far.send("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
+        (request, far)
+    };
+    let ((answer, _wire), (request, _far)) = tokio::join!(client.answer(connect(&[])), play);
+    assert_eq!(error(&answer), (404, None));
+    assert!(request.starts_with("GET /chat?room=1 HTTP/1.1\r\n"), "{request}");
 }
 
 #[tokio::test]
@@ -140,11 +145,15 @@ async fn an_origin_that_does_not_answer_the_handshake_is_a_502() {
     let origin = RawOrigin::start().await;
     let door = Door::open(vec![Site::new("web", &[origin.address])]);
     let mut client = door.connect().await;
-    let wrong: [fn(&str) -> String; 3] = [
+    let wrong: [fn(&str) -> String; 6] = [
         // The viewer's key means nothing.
         |request| switching(request, "").replace("Accept: ", &format!("Accept: {ACCEPT}\r\nX-Accept: ")),
         |request| switching(request, "").replace("Sec-WebSocket-Accept", "X-Accept"),
         |request| switching(request, "").replace("Upgrade: websocket", "Upgrade: h2c"),
+        // To a viewer of HTTP/2 each of these would be an agreement.
+        |_| "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\u{1}\u{0}".to_owned(),
+        |_| "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+        |_| "HTTP/1.1 206 Partial Content\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
     ];
     for wrong in wrong {
         let play = async {
