@@ -188,6 +188,10 @@ impl ViewerBody {
 
 impl State {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
+        // A source says once that it broke off and then that it has ended; it has not.
+        if let Progress::Failed(failure) = self.progress {
+            return Poll::Ready(Some(Err(failure)));
+        }
         loop {
             let Poll::Ready(next) = self.source.poll_frame(cx) else {
                 self.progress = Progress::Waiting;

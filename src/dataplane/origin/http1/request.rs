@@ -52,6 +52,9 @@ enum Stage {
     Done,
     /// The origin takes nothing any more.
     Refused,
+    /// The body does not come: nothing more is sent, however often somebody asks, so that what the origin has got
+    /// never looks complete.
+    Broken(Reason),
 }
 
 impl<B> Sending<B>
@@ -94,11 +97,16 @@ where
             match self.stage {
                 Stage::Done => return Poll::Ready(Ok(())),
                 Stage::Refused => return Poll::Pending,
+                Stage::Broken(reason) => return Poll::Ready(Err(reason)),
                 // The first piece leaves together with the head.
                 Stage::Body if self.is_waiting_for_the_body() => {
                     if let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx) {
-                        self.take(next.transpose().map_err(BodyFailure::reason)?)?;
-                        if self.is_waiting_for_the_body() {
+                        let next = next.transpose().map_err(BodyFailure::reason);
+                        if let Err(reason) = next.and_then(|next| self.take(next)) {
+                            self.piece = Bytes::new();
+                            self.stage = Stage::Broken(reason);
+                        }
+                        if self.stage != Stage::Last && self.piece.is_empty() && self.behind.is_empty() {
                             continue;
                         }
                     }
@@ -281,7 +289,11 @@ mod tests {
         let body = StreamBody::new(stream::iter(frames.collect::<Vec<_>>()));
         let mut stream = Narrow { most, closes_after, taken: Vec::new() };
         let mut sending = Sending::new(&head, body);
-        let ended = sending.poll(&mut stream, &mut Context::from_waker(std::task::Waker::noop()));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let ended = sending.poll(&mut stream, &mut cx);
+        // Asked again, it says the same and sends nothing, though its source says that it has ended.
+        let taken = stream.taken.len();
+        assert_eq!((sending.poll(&mut stream, &mut cx), stream.taken.len()), (ended, taken));
         assert_eq!(sending.written(), stream.taken.len() as u64);
         assert_eq!(sending.is_done(), ended == Poll::Ready(Ok(())));
         (String::from_utf8(stream.taken).unwrap(), ended)
