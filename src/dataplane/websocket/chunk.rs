@@ -31,21 +31,19 @@ pub(super) struct Sifted {
 
 impl Chunk {
     /// Follows the first `length` bytes of a buffer.
-    pub(super) fn sift(mut buffer: Box<[u8]>, mut length: usize, follower: &mut Follower) -> Sifted {
+    pub(super) fn sift(mut buffer: Box<[u8]>, length: usize, follower: &mut Follower) -> Sifted {
         let before = follower.seen();
-        let (mut at, mut boundary, mut held) = (0, None, Vec::new());
+        // What passes moves up by what does not, each byte once, however many pongs there are.
+        let (mut from, mut at, mut boundary, mut held) = (0, 0, None, Vec::new());
         let mut cut = None;
-        while let Some(rest) = buffer.get(at..length).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = buffer.get(from..length).filter(|rest| !rest.is_empty()) {
             match follower.step(rest) {
-                Ok(Step::Within(passed)) => at += passed,
+                Ok(Step::Within(passed)) => (from, at) = keep(&mut buffer, from, at, passed),
                 Ok(Step::ToEnd(passed)) => {
-                    at += passed;
+                    (from, at) = keep(&mut buffer, from, at, passed);
                     boundary = Some(at).filter(|_| cut.is_none()).or(boundary);
                 }
-                Ok(Step::OwnPong(ours)) => {
-                    buffer.copy_within(at + ours..length, at);
-                    length -= ours;
-                }
+                Ok(Step::OwnPong(ours)) => from += ours,
                 Ok(Step::Unfinished) => {
                     held = rest.to_vec();
                     break;
@@ -104,6 +102,44 @@ impl Chunk {
     }
 }
 
+/// Moves what passes up to what passed before; gives where the next bytes come from and go to.
+fn keep(buffer: &mut [u8], from: usize, to: usize, passed: usize) -> (usize, usize) {
+    if from != to {
+        buffer.copy_within(from..from + passed, to);
+    }
+    (from + passed, to + passed)
+}
+
 fn ended(before: Seen, after: Seen) -> Tally {
     Tally { bytes: 0, frames: after.frames - before.frames, messages: after.messages - before.messages }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataplane::websocket::frames::Mark;
+    use crate::telemetry::metrics::Direction;
+
+    /// A frame of a viewer, masked with zeros.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let length = 0x80 | u8::try_from(payload.len()).unwrap();
+        [&[first, length, 0, 0, 0, 0], payload].concat()
+    }
+
+    #[test]
+    fn answers_to_our_own_pings_are_left_out_wherever_they_stand() {
+        let (text, foreign, close) = (frame(0x81, b"hello"), frame(0x8a, b"87654321"), frame(0x88, b""));
+        let mark = Mark::new();
+        let own = frame(0x8a, &mark.ping()[2..]);
+        let halves = text.split_at(7);
+        let read = [&own[..], &text, &own, &own, &foreign, &text, &own, &close, &own, halves.0].concat();
+        let passed = [&text[..], &foreign, &text, &close, halves.0].concat();
+        let mut follower = Follower::new(Direction::ToOrigin);
+        follower.expect_pongs(mark);
+        let length = read.len();
+        let Sifted { chunk, aligned, close, .. } = Chunk::sift(read.into(), length, &mut follower);
+        assert_eq!(chunk.unwritten(), passed);
+        assert_eq!(chunk.whole_frames(), passed.get(..passed.len() - halves.0.len()));
+        assert_eq!((aligned, close, follower.seen().pongs), (false, Some(1005), 6));
+    }
 }
