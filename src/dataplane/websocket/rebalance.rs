@@ -62,17 +62,24 @@ impl Registry {
     }
 
     fn move_some(&self, scale_out: &ScaleOut, latest: Instant) -> Look {
+        // Others may have moved all that there was to move.
+        if !scale_out.origin.moves.go_on() {
+            return Look::NoMore;
+        }
         let mut movable = self.movable(scale_out);
         while movable.iter().any(|on_one| !on_one.is_empty()) {
             let Some(busiest) = scale_out.busiest() else { return Look::NoMore };
+            let of_others = movable.iter().flatten().map(|(_, rule)| *rule).next();
             let (Some(cell), Some(on_it)) = (scale_out.cells.get(busiest), movable.get_mut(busiest)) else {
                 return Look::NoMore;
             };
-            // Where there is none, it is the turn of another worker.
-            let Some((entry, rule)) = on_it.pop_front() else { return Look::Again };
-            if !scale_out.exceeds(cell, rule) {
+            let next = on_it.pop_front();
+            let rule = next.as_ref().map(|(_, rule)| *rule).or(of_others);
+            if !rule.is_some_and(|rule| scale_out.exceeds(cell, rule)) {
                 return Look::NoMore;
             }
+            // Where there is none, it is the turn of another worker.
+            let Some((entry, rule)) = next else { return Look::Again };
             match scale_out.origin.moves.reserve(latest, rule.closes_per_second) {
                 Slot::At(at) => {
                     entry.moving.replace(Some(cell.begin_move()));
