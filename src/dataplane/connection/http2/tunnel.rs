@@ -85,6 +85,8 @@ struct TunnelStream {
     /// What was read last, in bytes; the viewer's windows lack it.
     unpaid: usize,
     outlet: Outlet,
+    /// Whether trailers came, which no tunnel has: `h2` gives them once.
+    broken: bool,
     end: Cell<End>,
 }
 
@@ -115,6 +117,7 @@ impl TunnelStream {
             ahead: BytesMut::new(),
             unpaid: 0,
             outlet: Outlet::Open,
+            broken: false,
             end: Cell::new(End::Gentle),
         }
     }
@@ -131,12 +134,20 @@ impl TunnelStream {
     /// The next DATA frame; none after END_STREAM. `h2` tells both ends, this one and a reset, as often as it is
     /// asked.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let reset = || Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())));
+        if self.broken {
+            return reset();
+        }
         match ready!(self.incoming.poll_data(cx)) {
-            Some(data) => Poll::Ready(Some(data.map_err(|_| io::ErrorKind::ConnectionReset.into()))),
+            Some(Ok(data)) => Poll::Ready(Some(Ok(data))),
+            Some(Err(_)) => reset(),
             // RFC 9113 section 8.5: nothing but DATA may come, so trailers are no end.
             None => match ready!(self.incoming.poll_trailers(cx)) {
                 Ok(None) => Poll::Ready(None),
-                Ok(Some(_)) | Err(_) => Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into()))),
+                Ok(Some(_)) | Err(_) => {
+                    self.broken = true;
+                    reset()
+                }
             },
         }
     }
