@@ -63,8 +63,8 @@ impl AnswerBody {
         Self { source: Source::Origin(Box::new(body)), account: Some(account), way: None }
     }
 
-    /// Gives nothing while `most` bytes of what it gave are still on their way through `meter`: what a viewer does not take stays with the
-    /// origin and costs us nothing.
+    /// Gives nothing while `most` bytes of what it gave are still on their way through `meter`: what a viewer does
+    /// not take stays with the origin and costs us nothing.
     pub(crate) fn keeping_pace(mut self, meter: Rc<Meter>, most: usize) -> Self {
         self.way = Some(Way { meter, most });
         self

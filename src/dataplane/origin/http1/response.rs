@@ -271,7 +271,7 @@ mod tests {
         for (method, head, decoder, persists) in rows {
             assert_eq!(read(method, head), Ok(Some((decoder.to_owned(), persists))), "{head}");
         }
-        let (_, chunked) = ((), "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n");
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n";
         assert!(read(Method::GET, chunked).unwrap().unwrap().0.starts_with("Some(Chunks("));
     }
 
