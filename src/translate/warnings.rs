@@ -9,8 +9,12 @@ use crate::conditions::facts::Warning;
 use crate::conditions::reasons::WarningKind;
 use crate::table::certificate::OwnCertificate;
 use crate::table::host::HostPattern;
-use crate::table::path_pattern::PathPattern;
+use crate::table::path_pattern::{PathPattern, Steps};
 use crate::table::route::{Route, ViewerProtocolPolicy};
+
+/// The most steps that are made for one Distribution to find behaviors that nothing reaches, some milliseconds. What
+/// people write mostly takes a few thousand; of what takes more, nothing is said. Other Distributions wait meanwhile.
+const MOST_STEPS: usize = 100_000;
 
 /// What is odd about a Distribution, compiled to these routes.
 pub(super) fn of(
@@ -18,7 +22,8 @@ pub(super) fn of(
     (ordered, default): (&[Route], &Route),
     certificate: Option<&OwnCertificate>,
 ) -> Vec<Warning> {
-    let mut warnings = unreachable(ordered);
+    let patterns: Vec<&PathPattern> = ordered.iter().filter_map(|route| route.pattern.as_ref()).collect();
+    let mut warnings = unreachable(&patterns, &mut Steps::new(MOST_STEPS));
     if let Some(OwnCertificate::Usable(certificate)) = certificate {
         warnings.extend(deeper_than(&certificate.names, inputs));
     }
@@ -27,8 +32,7 @@ pub(super) fn of(
 }
 
 /// Behaviors that no path reaches, since those before them match everything that they do.
-fn unreachable(ordered: &[Route]) -> Vec<Warning> {
-    let patterns: Vec<&PathPattern> = ordered.iter().filter_map(|route| route.pattern.as_ref()).collect();
+fn unreachable(patterns: &[&PathPattern], steps: &mut Steps) -> Vec<Warning> {
     let warning = |field: String, message: String| Warning {
         kind: WarningKind::UnreachableBehavior,
         message: format!("{field}: {message}"),
@@ -37,14 +41,14 @@ fn unreachable(ordered: &[Route]) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for (position, pattern) in patterns.iter().enumerate() {
         let before = patterns.get(..position).unwrap_or_default();
-        if let Some(by) = covered(pattern, before) {
+        if let Some(by) = covered(pattern, before, steps) {
             warnings.push(warning(
                 format!("spec.cacheBehaviors[{position}].pathPattern"),
                 format!("no request reaches {pattern}, since {by}; put it before, or remove it."),
             ));
         }
     }
-    if let Some(by) = covered(&PathPattern::new("*"), &patterns) {
+    if let Some(by) = covered(&PathPattern::new("*"), patterns, steps) {
         let remedy = "say there what the default behavior is to do, and remove that pattern";
         let field = "spec.defaultCacheBehavior".to_owned();
         warnings.push(warning(field, format!("no request reaches it, since {by}; {remedy}.")));
@@ -53,11 +57,12 @@ fn unreachable(ordered: &[Route]) -> Vec<Warning> {
 }
 
 /// What matches all that a pattern does, as a clause.
-fn covered(pattern: &PathPattern, before: &[&PathPattern]) -> Option<String> {
-    if !pattern.is_covered_by(before) {
+fn covered(pattern: &PathPattern, before: &[&PathPattern], steps: &mut Steps) -> Option<String> {
+    if !pattern.is_covered_by(before, steps) {
         return None;
     }
-    let alone = before.iter().enumerate().find(|(_, other)| pattern.is_covered_by(&[other]));
+    // Also none where that takes too many steps: together they do in any case.
+    let alone = before.iter().enumerate().find(|(_, other)| pattern.is_covered_by(&[other], steps));
     Some(match alone {
         Some((position, other)) => format!("cacheBehaviors[{position}] {other} matches all its paths first"),
         None => "those before it together match all its paths first".to_owned(),
@@ -111,4 +116,38 @@ fn redirected(inputs: &Inputs, ordered: &[Route], default: &Route) -> Vec<Warnin
 /// WebSockets are on everywhere; only who sets something about them is known to use them.
 fn is_meant_for_web_sockets(behavior: &Behavior) -> bool {
     behavior.web_socket.enabled && behavior.web_socket != WebSocket::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many warnings there are with so many steps, and what is said of steps then: whether any are left.
+    fn found(patterns: &[String], most: usize) -> (usize, bool) {
+        let patterns: Vec<PathPattern> = patterns.iter().map(|pattern| PathPattern::new(pattern)).collect();
+        let mut steps = Steps::new(most);
+        let warnings = unreachable(&patterns.iter().collect::<Vec<_>>(), &mut steps);
+        let left = PathPattern::new("/a").is_covered_by(&[&PathPattern::new("/a")], &mut steps);
+        (warnings.len(), left)
+    }
+
+    #[test]
+    fn an_object_made_to_take_long_has_its_steps_once_and_not_once_a_question() {
+        let narrow = "/*b????????????????????*??*a*b*??*a*".to_owned();
+        let within = "/*ab*ab**ab*b*a?ab?*ab*ab*ab*b*ab*aba*aa?*abba?*abb".to_owned();
+        let worst = [vec![narrow.clone(); 50], vec!["/*".to_owned()], vec![within.clone(); 49]].concat();
+        // One of the questions alone takes more than all of them get.
+        assert_eq!(found(&[narrow, within], MOST_STEPS), (0, false));
+        let (warnings, left) = found(&worst, MOST_STEPS);
+        assert!(warnings < worst.len() && !left, "{warnings} warnings");
+    }
+
+    #[test]
+    fn what_people_write_is_told_completely() {
+        let services = (0..50).map(|service| format!("/api/v1/tenants/services/{service}/*"));
+        let pictures = (0..10).map(|kind| format!("*.kind{kind}"));
+        let within = (0..10).map(|kind| format!("/images/*.kind{kind}"));
+        let patterns: Vec<String> = services.chain(pictures).chain(within).collect();
+        assert_eq!(found(&patterns, MOST_STEPS), (10, true));
+    }
 }

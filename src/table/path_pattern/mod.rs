@@ -7,6 +7,8 @@ mod inclusion;
 
 use std::fmt;
 
+pub use inclusion::Steps;
+
 /// A compiled path pattern.
 ///
 /// Matching takes at most `pattern × path` steps and no memory, whatever the pattern: there is only one place to
