@@ -1,6 +1,6 @@
 //! The debug pages: the live table, and what is said about every Distribution.
 
-use std::path::Path;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -60,7 +60,7 @@ struct Warning<'j> {
 
 #[derive(Serialize)]
 struct File<'j> {
-    path: &'j Path,
+    path: Cow<'j, str>,
     line: u64,
     column: u64,
     field: &'j str,
@@ -90,7 +90,7 @@ fn warning(warning: &facts::Warning) -> Warning<'_> {
 
 fn file(problem: &FileProblem) -> File<'_> {
     let FileProblem { path, line, column, field, message } = problem;
-    File { path, line: *line, column: *column, field, message }
+    File { path: path.to_string_lossy(), line: *line, column: *column, field, message }
 }
 
 pub(super) fn nothing_yet() -> Page {

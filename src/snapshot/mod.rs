@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::api::Distribution;
 use crate::object::ObjectKey;
@@ -106,7 +106,8 @@ pub struct Undecodable {
 /// A document of a file that does not parse.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FileProblem {
-    /// The file.
+    /// The file; what of its name is not UTF-8 is written as U+FFFD.
+    #[serde(serialize_with = "lossily")]
     pub path: PathBuf,
     /// The line, from 1.
     pub line: u64,
@@ -116,6 +117,11 @@ pub struct FileProblem {
     pub field: String,
     /// What is wrong, the nearest candidate, and what is served meanwhile.
     pub message: String,
+}
+
+/// A path as text. Those who read JSON show it, and open nothing by it.
+fn lossily<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 #[cfg(test)]

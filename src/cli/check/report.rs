@@ -99,6 +99,9 @@ fn count(judged: &Judged, severity: Severity) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     fn judged() -> Judged {
@@ -134,6 +137,15 @@ mod tests {
                         ::notice file=a%2Cb.yaml,line=5,col=3,title=SecretNotFound::spec.y: not there\n\
                         1 Distribution checked: 1 error, 0 warnings, 1 note\n";
         assert_eq!(github(&judged()), expected);
+    }
+
+    #[test]
+    fn a_file_name_that_is_not_utf_8_is_told_as_far_as_it_is() {
+        let mut judged = judged();
+        judged.problems[0].place.path = OsStr::from_bytes(b"caf\xe9.yaml").into();
+        let object: serde_json::Value = serde_json::from_str(&json(&judged)).expect("JSON");
+        assert_eq!(object["problems"][0]["path"], "caf\u{fffd}.yaml");
+        assert!(text(&judged).starts_with("caf\u{fffd}.yaml:2:3: "));
     }
 
     #[test]

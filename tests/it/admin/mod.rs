@@ -2,7 +2,9 @@
 
 mod connections;
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,7 +169,8 @@ async fn the_status_page_tells_conditions_and_files() {
         field: "spec.orgins".to_owned(),
         message: "unknown field".to_owned(),
     };
-    Arc::make_mut(&mut found.snapshot).problems.files.push(problem);
+    let not_utf8 = FileProblem { path: OsStr::from_bytes(b"caf\xe9.yaml").into(), ..problem.clone() };
+    Arc::make_mut(&mut found.snapshot).problems.files.extend([problem, not_utf8]);
     server.found(found).await;
     let page: Value = serde_json::from_str(&server.get("/debug/status").await.body).unwrap();
     let distribution = &page["distributions"][0];
@@ -180,11 +183,12 @@ async fn the_status_page_tells_conditions_and_files() {
     let resolved = conditions.iter().find(|condition| condition["type"] == "ResolvedRefs").unwrap();
     assert_eq!((&resolved["status"], &resolved["reason"]), (&json!("False"), &json!("BackendNotFound")));
     assert_eq!(
-        page["files"],
-        json!([{
+        page["files"][0],
+        json!({
             "path": "demo/web.yaml", "line": 7, "column": 3, "field": "spec.orgins", "message": "unknown field"
-        }])
+        })
     );
+    assert_eq!(page["files"][1]["path"], "caf\u{fffd}.yaml");
 }
 
 #[tokio::test]
