@@ -38,7 +38,7 @@ const PAGE: &str = include_str!("page.html");
 
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'",
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
 /// Who offers this subprotocol is greeted with a first message that says who answers, in JSON. Others only get back
