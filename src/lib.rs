@@ -15,6 +15,7 @@ pub mod fuzzing;
 mod nearest;
 pub mod object;
 pub mod overload;
+mod printable;
 pub mod provider;
 pub mod reconcile;
 pub mod settings;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::printable::printable;
+
 /// How a column stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Align {
@@ -13,11 +15,11 @@ pub(super) enum Align {
 
 /// The rows under their headings, one a line, each column as wide as its widest cell.
 ///
-/// What is no character for a terminal, such as what moves the cursor, is shown as `?`: names come from others.
+/// They are [`printable`]: names come from others.
 pub(super) fn lines<const N: usize>(headings: [(&str, Align); N], rows: Vec<[String; N]>) -> Vec<String> {
-    let harmless = |cell: String| cell.replace(char::is_control, "?");
     let heads = headings.map(|(name, _)| name.to_owned());
-    let rows: Vec<_> = std::iter::once(heads).chain(rows.into_iter().map(|row| row.map(harmless))).collect();
+    let rows: Vec<_> =
+        std::iter::once(heads).chain(rows.into_iter().map(|row| row.map(|cell| printable(&cell)))).collect();
     let mut widths = [0; N];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {

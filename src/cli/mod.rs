@@ -27,6 +27,7 @@ use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+use crate::printable::printable;
 use crate::settings::Settings;
 use crate::telemetry::metrics::Build;
 
@@ -118,10 +119,10 @@ fn usage(wrong: impl Display) -> anyhow::Error {
     clap::Error::raw(ErrorKind::ValueValidation, format!("{wrong}\n")).into()
 }
 
-/// Tells beside the output, which scripts read.
+/// Tells one line beside the output, which scripts read.
 #[expect(clippy::print_stderr, reason = "stdout has the answer")]
 fn note(told: impl Display) {
-    eprintln!("{told}");
+    eprintln!("{}", printable(&told.to_string()));
 }
 
 /// Help and version go to stdout and end well; usage errors go to stderr and end with 2.

@@ -12,11 +12,12 @@ struct Room {
     floor: u8,
 }
 
-/// `ARCHITECTURE.md` draws this. Under all floors lie `object`, the name of an object, and `nearest`, the name that was
-/// meant, which several of them need.
+/// `ARCHITECTURE.md` draws this. Under all floors lie `object`, the name of an object, `nearest`, the name that was
+/// meant, and `printable`, what a terminal may show, which several of them need.
 const ROOMS: &[Room] = &[
     Room { module: "nearest", floor: 0 },
     Room { module: "object", floor: 0 },
+    Room { module: "printable", floor: 0 },
     Room { module: "api", floor: 1 },
     Room { module: "drain", floor: 1 },
     Room { module: "overload", floor: 1 },

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::judge::{Judged, Problem, Severity};
+use crate::printable::printable;
 use crate::snapshot::FileProblem;
 
 impl Severity {
@@ -21,7 +22,7 @@ impl Severity {
 pub(super) fn text(judged: &Judged) -> String {
     let line = |Problem { place, severity, .. }: &Problem| {
         let FileProblem { path, line, column, .. } = place;
-        format!("{}:{line}:{column}: {}: {}\n", path.display(), severity.as_str(), message(place))
+        format!("{}:{line}:{column}: {}: {}\n", path_text(path), severity.as_str(), message(place))
     };
     let lines: String = judged.problems.iter().map(line).collect();
     lines + &summary(judged)
@@ -62,11 +63,11 @@ fn message(place: &FileProblem) -> String {
     let list = field.rsplit_once('[').map_or(field.as_str(), |(list, _)| list);
     let names = [field.as_str(), short, list].iter().any(|name| message.starts_with(name));
     let told = if names { message.clone() } else { format!("{field}: {message}") };
-    told.replace(char::is_control, "?")
+    printable(&told)
 }
 
 fn path_text(path: &Path) -> String {
-    path.display().to_string()
+    printable(&path.display().to_string())
 }
 
 /// What would end a command's message.
@@ -146,6 +147,14 @@ mod tests {
         let object: serde_json::Value = serde_json::from_str(&json(&judged)).expect("JSON");
         assert_eq!(object["problems"][0]["path"], "caf\u{fffd}.yaml");
         assert!(text(&judged).starts_with("caf\u{fffd}.yaml:2:3: "));
+    }
+
+    #[test]
+    fn a_path_moves_no_cursor() {
+        let mut judged = judged();
+        judged.problems[0].place.path = "a\u{1b}[2J\n\u{202e}b.yaml".into();
+        assert!(text(&judged).starts_with("a?[2J??b.yaml:2:3: error: "));
+        assert!(github(&judged).starts_with("::error file=a?[2J??b.yaml,line=2,"));
     }
 
     #[test]

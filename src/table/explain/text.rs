@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::super::reason::Reason;
 use super::{Behavior, Explanation, Handshake, Origin, Outcome, Owner};
+use crate::printable::printable;
 
 /// How far the names of the lines reach.
 const NAMES: usize = 13;
@@ -54,9 +55,9 @@ impl Display for Explanation {
 struct Lines<'f, 'b>(&'f mut Formatter<'b>);
 
 impl Lines<'_, '_> {
-    /// One fact. What is no character for a terminal is shown as `?`: some names come from others.
+    /// One fact, [`printable`]: some names come from others.
     fn line(&mut self, name: &str, fact: impl Display) -> fmt::Result {
-        let fact = fact.to_string().replace(char::is_control, "?");
+        let fact = printable(&fact.to_string());
         writeln!(self.0, "{name:<NAMES$}{fact}")
     }
 

@@ -34,6 +34,19 @@ fn a_replica_and_its_manifests_give_the_same_answer() {
 }
 
 #[test]
+fn what_is_noted_of_manifests_moves_no_cursor() {
+    let folder = folder("127.0.0.1:9".parse().expect("an address"));
+    let odd = "apiVersion: tidegate.io/v1alpha1\nkind: Distribution\nmetadata: {name: odd, namespace: shop}\n\
+               spec: {\"a\\e[2J\\u202Eb\": 1}\n";
+    std::fs::write(folder.path().join("odd.yaml"), odd).expect("a file");
+    let path = folder.path().to_str().expect("a path of ASCII");
+    let output = tidegate(&["explain", "http://example.com/", "--manifests", path]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("a?[2J?b"), "{stderr:?}");
+    assert!(!stderr.contains(['\u{1b}', '\u{202e}']), "{stderr:?}");
+}
+
+#[test]
 fn the_live_table_is_printed_as_its_page_has_it() {
     let folder = folder("127.0.0.1:9".parse().expect("an address"));
     let serving = Serving::start(folder.path(), &[]);
