@@ -89,6 +89,7 @@ impl Inventory {
     /// Forgets what is said of a name whose watcher has ended, and its object, but where it was named again.
     pub(crate) fn forget(&mut self, name: &Name) -> Effect {
         let (kind, key) = name;
+        self.shown.forget(name);
         let gone = match kind {
             _ if self.shown.is_named(name) => Effect::default(),
             Kind::Secret => self.named_secrets.delete(key),

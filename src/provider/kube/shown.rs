@@ -24,7 +24,7 @@ pub(crate) struct Shown {
 /// What is known of a name.
 #[derive(Default)]
 struct Naming {
-    /// The Distributions that name it.
+    /// The Distributions that name it; none where its watcher is about to end, unless it is named again before.
     by: BTreeSet<ObjectKey>,
     /// Whether it was asked for, so that an object of this name that was not seen does not exist.
     answered: bool,
@@ -45,8 +45,9 @@ impl Shown {
             others |= self.unname(name, key);
         }
         for name in now.difference(&before) {
-            others |= !self.names.contains_key(name);
-            self.names.entry(name.clone()).or_default().by.insert(key.clone());
+            let naming = self.names.entry(name.clone()).or_default();
+            others |= naming.by.is_empty();
+            naming.by.insert(key.clone());
         }
         self.waiting.remove(key);
         match present {
@@ -77,7 +78,14 @@ impl Shown {
 
     /// Whether a Distribution names it.
     pub(crate) fn is_named(&self, name: &Name) -> bool {
-        self.names.contains_key(name)
+        self.names.get(name).is_some_and(|naming| !naming.by.is_empty())
+    }
+
+    /// Forgets the answer for a name whose watcher has ended, but where it was named again.
+    pub(crate) fn forget(&mut self, name: &Name) {
+        if !self.is_named(name) {
+            self.names.remove(name);
+        }
     }
 
     /// Whether nothing waits.
@@ -87,7 +95,8 @@ impl Shown {
 
     /// Everything that is named.
     pub(crate) fn names(&self) -> Names {
-        self.names.keys().cloned().collect()
+        let named = self.names.iter().filter(|(_, naming)| !naming.by.is_empty());
+        named.map(|(name, _)| name.clone()).collect()
     }
 
     /// The versions to show.
@@ -109,7 +118,9 @@ impl Shown {
         let Some(naming) = self.names.get_mut(name) else { return false };
         naming.by.remove(by);
         let unnamed = naming.by.is_empty();
-        if unnamed {
+        // What was answered stays known until the watcher has ended: one that is named again before goes on, and
+        // does not answer a second time.
+        if unnamed && !naming.answered {
             self.names.remove(name);
         }
         unnamed
@@ -165,8 +176,23 @@ mod tests {
         shown.answered(&name("a"));
         assert!(!shown.take(&key("web"), None) && shown.is_named(&name("a")));
         assert!(shown.take(&key("blog"), Some(&trusting(&[]))) && !shown.is_named(&name("a")));
+        assert!(shown.names().is_empty());
+        shown.forget(&name("a"));
         assert!(shown.take(&key("blog"), Some(&version)) && shown.is_unanswered(&name("a")));
         assert!(!shown.answered(&name("other")));
+    }
+
+    #[test]
+    fn a_name_that_is_taken_up_again_before_its_watcher_ends_is_still_answered() {
+        let mut shown = Shown::default();
+        let version = trusting(&["a"]);
+        shown.take(&key("web"), Some(&version));
+        shown.answered(&name("a"));
+        assert!(shown.take(&key("web"), None), "its watcher is to end");
+        assert!(shown.take(&key("blog"), Some(&version)), "its watcher is to go on");
+        assert!(is_shown(&shown, "blog", &version) && shown.names() == Names::from([name("a")]));
+        shown.forget(&name("a"));
+        assert!(shown.is_named(&name("a")) && !shown.is_unanswered(&name("a")));
     }
 
     #[test]

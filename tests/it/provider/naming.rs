@@ -106,6 +106,22 @@ async fn what_is_named_no_more_is_forgotten_and_may_be_named_again() {
     snapshot(&provider, |it| names(it).0.is_empty()).await;
 }
 
+#[tokio::test]
+async fn what_goes_from_one_distribution_to_another_in_one_list_is_still_known() {
+    let stub = Stub::default();
+    stub.put("configmaps", config_map("shop", "ca"));
+    let web = naming(json!({"caConfigMapName": "ca"}));
+    stub.put("distributions", web.clone());
+    let (provider, _guard) = start(&stub, &settings());
+    snapshot(&provider, |it| it.distributions.contains_key(&key("web"))).await;
+    // The watch ends, and only the next list tells of both: no other task runs in between.
+    stub.expire("distributions");
+    stub.forget("distributions", "shop/web");
+    stub.put("distributions", with(web, "/metadata/name", json!("www")));
+    let after = snapshot(&provider, |it| it.distributions.contains_key(&key("www"))).await;
+    assert!(!after.distributions.contains_key(&key("web")) && names(&after).1 == ["ca"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_name_that_may_not_be_read_holds_up_nobody_else_and_costs_no_other_of_its_kind() {
     let stub = Stub::default();
