@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Limits;
 use super::fault::Fault;
 use super::kinds::Watched;
 use super::named::{Name, Names};
@@ -106,14 +108,33 @@ impl Inventory {
     }
 
     /// Waits no longer for a first list that `fault` holds up: what was never seen counts as missing, so that the
-    /// others go on. Without Distributions there is nothing to go on with; and what may not pass by itself holds up
-    /// a start, but no change that comes later.
+    /// others go on. Without Distributions there is nothing to go on with; and an outage of the API server holds up
+    /// a start for as long as it lasts.
     pub(crate) fn give_up_first_list<K: Watched>(&mut self, scope: &Scope, fault: &Fault) -> Effect {
         match K::KIND {
             Kind::Distribution => Effect::default(),
-            _ if fault.may_pass() || self.complete => self.listed(K::KIND, scope),
+            _ if fault.may_pass() => self.listed(K::KIND, scope),
             Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => Effect::default(),
         }
+    }
+
+    /// Waits no longer for a first list of one name, whatever `fault` holds it up: after `waited` it counts as
+    /// unreadable, until it is seen. One name that the API server cannot answer for must keep no replica unready.
+    pub(crate) fn give_up_name<K: Watched>(
+        &mut self,
+        key: &ObjectKey,
+        fault: &Fault,
+        waited: Duration,
+        limits: Limits,
+    ) -> Effect {
+        // An API server that is short of breath when a replica starts is worth a longer wait.
+        let at_once = fault.may_pass() || self.complete;
+        let patience = if at_once { limits.patience } else { limits.first_patience };
+        if waited < patience || !self.shown.is_unanswered(&(K::KIND, key.clone())) {
+            return Effect::default();
+        }
+        let scope = Scope::Object(key.clone());
+        self.degrade(K::KIND, &scope, fault.sentence::<K>(&scope)) | self.listed(K::KIND, &scope)
     }
 
     /// Says that a watcher sees its kind again.

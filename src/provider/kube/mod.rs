@@ -48,8 +48,9 @@ pub struct Limits {
     /// How long what may pass (403 and 404 after a restart of the API server) is not told of, and how long a
     /// watch must be quiet after an outage before it counts as recovered.
     pub patience: Duration,
-    /// How long a kind that was never listed may be refused (403, 404) before it counts as empty; the first
-    /// refusal after that decides. Longer than `patience`, since the two mistakes differ: an outage later on
+    /// How long a kind that was never listed may be refused (403, 404) before it counts as empty, and how long a
+    /// first snapshot waits for an object that is watched by name and that the API server fails to answer for; the
+    /// first refusal after that decides. Longer than `patience`, since the two mistakes differ: an outage later on
     /// leaves the objects that were seen, while a first list that is given up makes a new replica ready that
     /// answers 503 for everything, though the RBAC rules installed beside it may only be on their way.
     pub first_patience: Duration,

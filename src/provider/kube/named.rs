@@ -50,7 +50,7 @@ fn is_name(text: &str) -> bool {
 /// Watches what Distributions name, as long as they name it, until `cancel`. The scope of `task` does not matter.
 pub(crate) async fn follow(task: Task, cancel: CancellationToken) {
     // Nothing but the Distributions that name such an object wait for it, and those not for long.
-    let limits = Limits { list: task.limits.patience, first_patience: task.limits.patience, ..task.limits };
+    let limits = Limits { list: task.limits.patience, ..task.limits };
     let task = Task { limits, ..task };
     let mut names = task.shared.names();
     let mut watched: BTreeMap<Name, CancellationToken> = BTreeMap::new();

@@ -35,7 +35,8 @@ pub(crate) struct Task {
 
 /// Watches the kind `K` until `cancel`.
 pub(crate) async fn watch<K: Watched>(task: Task, cancel: CancellationToken) {
-    let mut watch = Watch { task, backoff: DefaultBackoff::default(), outage: Outage::default() };
+    let mut watch =
+        Watch { task, backoff: DefaultBackoff::default(), outage: Outage::default(), begun: Instant::now() };
     cancel.run_until_cancelled(watch.forever::<K>()).await;
 }
 
@@ -43,6 +44,8 @@ struct Watch {
     task: Task,
     backoff: DefaultBackoff,
     outage: Outage,
+    /// When it first asked.
+    begun: Instant,
 }
 
 impl Watch {
@@ -128,8 +131,19 @@ impl Watch {
         if self.outage.failed(fault, now, limits.patience) {
             self.tell::<K>(fault);
         }
-        if self.outage.age(now) >= limits.first_patience {
-            self.task.shared.update(|inventory| inventory.give_up_first_list::<K>(&self.task.scope, fault));
+        let shared = &self.task.shared;
+        match &self.task.scope {
+            // What holds up a name may change from one attempt to the next, and all of it counts.
+            Scope::Object(key) if self.outage.lasts() => {
+                let waited = now.duration_since(self.begun);
+                shared.update(|inventory| inventory.give_up_name::<K>(key, fault, waited, limits));
+            }
+            scope @ (Scope::Cluster | Scope::Namespace(_))
+                if self.outage.age(now) >= limits.first_patience =>
+            {
+                shared.update(|inventory| inventory.give_up_first_list::<K>(scope, fault));
+            }
+            Scope::Object(_) | Scope::Cluster | Scope::Namespace(_) => {}
         }
     }
 

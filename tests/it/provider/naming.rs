@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate::provider::Provider;
+use tidegate::provider::kube::{Limits, Settings};
 use tidegate::snapshot::{Kind, Snapshot};
+use tokio::time::{sleep, timeout};
 
 use super::stub::Stub;
 use super::{distribution, key, settings, snapshot, start, with};
@@ -140,7 +142,7 @@ async fn a_name_that_may_not_be_read_holds_up_nobody_else_and_costs_no_other_of_
     stub.delete("distributions", "shop/web");
     snapshot(&provider, |it| it.problems.unreadable.is_empty()).await;
     // Nobody watches it any more.
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_secs(60)).await;
     assert!(provider.snapshot().is_some_and(|it| it.problems.unreadable.is_empty()));
 }
 
@@ -152,6 +154,49 @@ async fn a_first_snapshot_waits_for_a_name_that_may_not_be_read_and_not_for_ever
     let (provider, _guard) = start(&stub, &settings());
     let first = snapshot(&provider, |_| true).await;
     assert!(first.problems.unreadable.contains_key(&(Kind::Secret, key("own"))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_snapshot_waits_for_a_name_that_fails_and_not_for_ever() {
+    for code in [Some(500), Some(429), None] {
+        let stub = Stub::default();
+        stub.fail("configmaps/ca", code);
+        stub.put("configmaps", config_map("shop", "ca"));
+        stub.put("distributions", naming(json!({"caConfigMapName": "ca"})));
+        let settings = Settings { limits: Limits::default(), ..settings() };
+        let (provider, _guard) = start(&stub, &settings);
+        sleep(settings.limits.first_patience - Duration::from_secs(1)).await;
+        assert!(provider.snapshot().is_none(), "{code:?}: an API server may be short of breath for a while");
+        sleep(settings.limits.first_patience * 4).await;
+        let first = provider.snapshot().expect("one name keeps no replica unready");
+        let told = &first.problems.unreadable[&(Kind::ConfigMap, key("ca"))];
+        assert!(told.contains("cannot list or watch configmaps in namespace shop"), "{code:?}: {told}");
+        stub.permit("configmaps/ca");
+        let mut changes = provider.changes();
+        let healed = |it: Snapshot| it.problems.unreadable.is_empty() && names(&it).1 == ["ca"];
+        let heals = changes.wait_for(|_| provider.snapshot().is_some_and(healed));
+        timeout(settings.limits.first_patience * 4, heals)
+            .await
+            .expect("in time")
+            .expect("the provider lives");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_first_snapshot_a_name_that_fails_now_this_way_now_that_is_given_up_sooner() {
+    let stub = Stub::default();
+    let settings = Settings { limits: Limits::default(), ..settings() };
+    let (provider, _guard) = start(&stub, &settings);
+    snapshot(&provider, |_| true).await;
+    stub.fail("configmaps/ca", Some(500));
+    stub.put("distributions", naming(json!({"caConfigMapName": "ca"})));
+    sleep(settings.limits.patience / 2).await;
+    stub.forbid("configmaps/ca");
+    assert!(provider.snapshot().is_some_and(|it| it.distributions.is_empty()));
+    sleep(settings.limits.patience * 2).await;
+    let seen = provider.snapshot().expect("there was one");
+    assert!(seen.distributions.contains_key(&key("web")));
+    assert!(seen.problems.unreadable.contains_key(&(Kind::ConfigMap, key("ca"))));
 }
 
 #[tokio::test]
@@ -174,6 +219,6 @@ async fn a_version_that_names_something_new_is_not_seen_before_what_it_names() {
         if named(&seen) == "new" {
             break;
         }
-        tokio::time::timeout(super::LIMIT, changes.changed()).await.expect("it comes").unwrap();
+        timeout(super::LIMIT, changes.changed()).await.expect("it comes").unwrap();
     }
 }

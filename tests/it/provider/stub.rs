@@ -30,7 +30,8 @@ struct State {
     /// Every event so far, with its version.
     events: Vec<(u64, Event)>,
     watches: Vec<(Picked, mpsc::UnboundedSender<Bytes>)>,
-    forbidden: BTreeSet<String>,
+    /// Plurals, or `PLURAL/NAME`, with the status code they answer; none where they are silent.
+    failing: BTreeMap<String, Option<u16>>,
     /// Plurals whose next watch starts with 410.
     expired: BTreeSet<String>,
     /// Objects that take no status write, with the status code they answer.
@@ -126,13 +127,18 @@ impl Stub {
 
     /// Answers 403 to a plural, or to what asks for `PLURAL/NAME`, from now on, and ends the watches of the plural.
     pub(crate) fn forbid(&self, plural: &str) {
-        self.state().forbidden.insert(plural.to_owned());
+        self.fail(plural, Some(403));
+    }
+
+    /// Like [`Stub::forbid`] with another status code; none is silence.
+    pub(crate) fn fail(&self, plural: &str, code: Option<u16>) {
+        self.state().failing.insert(plural.to_owned(), code);
         self.cut(plural);
     }
 
-    /// Takes [`Stub::forbid`] back.
+    /// Takes [`Stub::forbid`] and [`Stub::fail`] back.
     pub(crate) fn permit(&self, plural: &str) {
-        self.state().forbidden.remove(plural);
+        self.state().failing.remove(plural);
     }
 
     /// Answers 410 to the next watch of a plural, and ends its watches.
@@ -180,33 +186,36 @@ impl Stub {
         let answer = self.state().answer(&head.uri, &seen);
         self.state().requests.push(seen);
         self.1.notify_waiters();
-        answer
+        match answer {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
     }
 }
 
 impl State {
-    fn answer(&mut self, uri: &http::Uri, seen: &Seen) -> Answer {
+    /// None is silence.
+    fn answer(&mut self, uri: &http::Uri, seen: &Seen) -> Option<Answer> {
         let segments: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
         let query = uri.query().unwrap_or_default();
         if let [.., "namespaces", namespace, "distributions", name, "status"] = segments.as_slice() {
-            return self.patch(&format!("{namespace}/{name}"), &seen.body);
+            return Some(self.patch(&format!("{namespace}/{name}"), &seen.body));
         }
         let plural = segments.last().copied().unwrap_or_default().to_owned();
         let namespace = segments.iter().position(|segment| *segment == "namespaces");
         let namespace = namespace.and_then(|at| segments.get(at + 1)).copied();
         let picked = Picked::by(&plural, namespace, query);
-        if self.forbidden.contains(&plural)
-            || picked.name().is_some_and(|name| self.forbidden.contains(&name))
-        {
-            return failure(403, "Forbidden", "not for you");
+        let one = picked.name().and_then(|name| self.failing.get(&name));
+        if let Some(code) = self.failing.get(&plural).or(one) {
+            return code.map(|code| failure(code, "Refused", "not for you"));
         }
         if query.contains("watch=true") {
-            return self.watch(picked, query);
+            return Some(self.watch(picked, query));
         }
         let items: Vec<&Value> =
             self.objects.iter().filter(|((of, _), it)| picked.has(of, it)).map(|it| it.1).collect();
         let list = json!({"metadata": {"resourceVersion": self.version.to_string()}, "items": items});
-        answer(StatusCode::OK, &list)
+        Some(answer(StatusCode::OK, &list))
     }
 
     fn watch(&mut self, picked: Picked, query: &str) -> Answer {
