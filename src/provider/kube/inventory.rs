@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::Limits;
 use super::fault::Fault;
 use super::kinds::Watched;
-use super::named::{Name, Names};
+use super::named::{Name, Names, past_limit};
 use super::observed::Observed;
 use super::scope::Scope;
 use super::shelf::{Effect, Shelf};
@@ -28,7 +28,6 @@ use crate::provider::Change;
 use crate::snapshot::{Kind, Problems, Snapshot, Undecodable};
 
 /// What the watchers have seen.
-#[derive(Default)]
 pub(crate) struct Inventory {
     pub(crate) distributions: Shelf<Distribution>,
     pub(crate) services: Shelf<Service>,
@@ -49,6 +48,22 @@ pub(crate) struct Inventory {
 }
 
 impl Inventory {
+    /// Nothing yet. `unlisted` are to list, and of a namespace up to `names` objects are watched by name.
+    pub(crate) fn new(unlisted: BTreeSet<(Kind, Scope)>, names: usize) -> Self {
+        Self {
+            distributions: Shelf::default(),
+            services: Shelf::default(),
+            endpoint_slices: Shelf::default(),
+            secrets: Shelf::default(),
+            named_secrets: Shelf::default(),
+            config_maps: Shelf::default(),
+            shown: Shown::new(names),
+            unlisted,
+            complete: false,
+            degraded: BTreeMap::new(),
+        }
+    }
+
     /// Takes the present version of an object.
     pub(crate) fn apply<K: Watched>(&mut self, scope: &Scope, object: Observed<K>) -> Effect {
         let Some(key) = object.key() else { return Effect::default() };
@@ -85,6 +100,10 @@ impl Inventory {
         let names = keys
             .into_iter()
             .fold(false, |names, key| self.shown.take(&key, self.distributions.objects.get(&key)) | names);
+        // After all of them, so that who names one thing in place of another keeps the place.
+        if names {
+            self.shown.admit();
+        }
         Effect { names, ..Effect::default() }
     }
 
@@ -173,6 +192,8 @@ impl Inventory {
         problems.undecodable.extend(undecodable(&self.secrets));
         problems.undecodable.extend(undecodable(&self.named_secrets));
         problems.undecodable.extend(undecodable(&self.config_maps));
+        let refused = self.shown.refused().map(|name| (name.clone(), past_limit(name, self.shown.limit())));
+        problems.unreadable.extend(refused);
         for ((kind, scope), remedy) in &self.degraded {
             if let Scope::Object(key) = scope {
                 problems.unreadable.insert((*kind, key.clone()), remedy.clone());
@@ -207,10 +228,10 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// An empty inventory that waits for `unlisted` to list.
-    pub(crate) fn new(unlisted: BTreeSet<(Kind, Scope)>) -> Self {
+    /// An empty inventory that waits for `unlisted` to list, with up to `names` names in each namespace.
+    pub(crate) fn new(unlisted: BTreeSet<(Kind, Scope)>, names: usize) -> Self {
         Self {
-            inventory: Mutex::new(Inventory { unlisted, ..Inventory::default() }),
+            inventory: Mutex::new(Inventory::new(unlisted, names)),
             changes: watch::Sender::new(Change { at: Instant::now() }),
             statuses: watch::Sender::new(()),
             names: watch::Sender::default(),

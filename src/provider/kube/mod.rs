@@ -36,7 +36,7 @@ use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot};
 use crate::telemetry::metrics::Metrics;
 
-/// The waits of a watcher; tests shrink them.
+/// The waits and bounds of the watchers; tests shrink them.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// How long a watch request may live, in seconds; also how soon a silent connection is noticed.
@@ -54,6 +54,10 @@ pub struct Limits {
     /// leaves the objects that were seen, while a first list that is given up makes a new replica ready that
     /// answers 503 for everything, though the RBAC rules installed beside it may only be on their way.
     pub first_patience: Duration,
+    /// How many objects the Distributions of one namespace may have watched by name. Each costs a connection to the
+    /// API server, here as there a file descriptor, and one namespace must not take those of all others; 256 are
+    /// authorities and certificates for more origins than one team has.
+    pub names: usize,
 }
 
 impl Default for Limits {
@@ -64,6 +68,7 @@ impl Default for Limits {
             relist: Duration::from_secs(30 * 60),
             patience: Duration::from_secs(5),
             first_patience: Duration::from_secs(30),
+            names: 256,
         }
     }
 }
@@ -98,7 +103,7 @@ impl KubeProvider {
         let scopes = Scope::of(&settings.namespaces);
         let watchers = |kind| scopes.iter().map(move |scope| (kind, scope.clone()));
         let unlisted: BTreeSet<_> = LISTED.into_iter().flat_map(watchers).collect();
-        let shared = Arc::new(Shared::new(unlisted));
+        let shared = Arc::new(Shared::new(unlisted, settings.limits.names));
         let mut tasks = JoinSet::new();
         let task = |scope| Task {
             client: client.clone(),

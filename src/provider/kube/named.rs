@@ -40,6 +40,15 @@ pub(crate) fn named_by(key: &ObjectKey, distribution: &Distribution) -> Names {
         .collect()
 }
 
+/// Why a name is not watched, and what to do about it.
+pub(crate) fn past_limit((kind, key): &Name, limit: usize) -> String {
+    let (kind, namespace) = (kind.as_str(), key.namespace.as_str());
+    format!(
+        "{kind} {key} is past the {limit} Secrets and ConfigMaps that originTls may name in namespace {namespace}: \
+         share the {kind} between origins"
+    )
+}
+
 /// The API server sees to that where the CustomResourceDefinition is ours; anything else could say more in a field
 /// selector than a name.
 fn is_name(text: &str) -> bool {

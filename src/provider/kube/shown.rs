@@ -2,7 +2,8 @@
 //!
 //! An object that is watched by name is asked for once a Distribution names it. Until there is an answer, a
 //! snapshot shows the Distribution's version before, so that what was just named never looks like what is missing;
-//! no other Distribution waits. It does not know how objects are watched.
+//! no other Distribution waits. A namespace has a bounded number of names; those past it are refused, until others
+//! of the namespace are named no more. It does not know how objects are watched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,25 +13,56 @@ use crate::api::Distribution;
 use crate::object::ObjectKey;
 
 /// Distributions, and what they name.
-#[derive(Default)]
 pub(crate) struct Shown {
     /// The versions that are shown.
     distributions: BTreeMap<ObjectKey, Arc<Distribution>>,
     /// Newer versions, which name what nobody answered for yet.
     waiting: BTreeMap<ObjectKey, Arc<Distribution>>,
     names: BTreeMap<Name, Naming>,
+    /// How many names of a namespace are asked for, or were.
+    taken: BTreeMap<String, usize>,
+    /// How many may be.
+    limit: usize,
 }
 
 /// What is known of a name.
-#[derive(Default)]
 struct Naming {
     /// The Distributions that name it; none where its watcher is about to end, unless it is named again before.
     by: BTreeSet<ObjectKey>,
-    /// Whether it was asked for, so that an object of this name that was not seen does not exist.
-    answered: bool,
+    state: State,
+}
+
+/// How far it is with a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Past the limit, and so not asked for.
+    Refused,
+    /// Asked for since there was room, and refused before; the answer is awaited.
+    Admitted,
+    /// Asked for; the answer is awaited.
+    Asked,
+    /// An object of this name that was not seen does not exist.
+    Answered,
+}
+
+impl State {
+    fn is_unanswered(self) -> bool {
+        matches!(self, Self::Asked | Self::Admitted)
+    }
 }
 
 impl Shown {
+    /// No Distributions, which may name `limit` objects in each namespace.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            distributions: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            names: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            limit,
+        }
+    }
+
     /// Takes the present version of a Distribution, or that it is gone; true where other objects are named now.
     pub(crate) fn take(&mut self, key: &ObjectKey, present: Option<&Arc<Distribution>>) -> bool {
         let last = self.waiting.get(key).or_else(|| self.distributions.get(key));
@@ -45,9 +77,7 @@ impl Shown {
             others |= self.unname(name, key);
         }
         for name in now.difference(&before) {
-            let naming = self.names.entry(name.clone()).or_default();
-            others |= naming.by.is_empty();
-            naming.by.insert(key.clone());
+            others |= self.name(name, key);
         }
         self.waiting.remove(key);
         match present {
@@ -60,8 +90,9 @@ impl Shown {
 
     /// Takes that a name was asked for, whatever came of it; true where it was waited for.
     pub(crate) fn answered(&mut self, name: &Name) -> bool {
-        let Some(naming) = self.names.get_mut(name).filter(|naming| !naming.answered) else { return false };
-        naming.answered = true;
+        let unanswered = self.names.get_mut(name).filter(|naming| naming.state.is_unanswered());
+        let Some(naming) = unanswered else { return false };
+        naming.state = State::Answered;
         for key in naming.by.clone() {
             let version = self.waiting.get(&key);
             if version.is_some_and(|version| !self.waits(&named_by(&key, version))) {
@@ -71,19 +102,40 @@ impl Shown {
         true
     }
 
-    /// Whether a name is still to be asked for.
-    pub(crate) fn is_unanswered(&self, name: &Name) -> bool {
-        self.names.get(name).is_some_and(|naming| !naming.answered)
+    /// Gives names that were refused the room that others left.
+    pub(crate) fn admit(&mut self) {
+        let refused = self.names.iter_mut().filter(|(_, naming)| naming.state == State::Refused);
+        for ((_, key), naming) in refused {
+            if take_room(&mut self.taken, &key.namespace, self.limit) {
+                naming.state = State::Admitted;
+            }
+        }
     }
 
-    /// Whether a Distribution names it.
+    /// Whether an answer to a name is awaited.
+    pub(crate) fn is_unanswered(&self, name: &Name) -> bool {
+        self.names.get(name).is_some_and(|naming| naming.state.is_unanswered())
+    }
+
+    /// Whether a Distribution names it, and it is not refused.
     pub(crate) fn is_named(&self, name: &Name) -> bool {
-        self.names.get(name).is_some_and(|naming| !naming.by.is_empty())
+        self.names.get(name).is_some_and(Naming::is_asked_for)
+    }
+
+    /// Names that count as unreadable since their namespaces have too many.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = &Name> {
+        let refused = |naming: &Naming| matches!(naming.state, State::Refused | State::Admitted);
+        self.names.iter().filter(move |(_, naming)| refused(naming)).map(|(name, _)| name)
+    }
+
+    /// How many names a namespace may have.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Forgets the answer for a name whose watcher has ended, but where it was named again.
     pub(crate) fn forget(&mut self, name: &Name) {
-        if !self.is_named(name) {
+        if self.names.get(name).is_some_and(|naming| naming.by.is_empty()) {
             self.names.remove(name);
         }
     }
@@ -93,9 +145,9 @@ impl Shown {
         self.waiting.is_empty()
     }
 
-    /// Everything that is named.
+    /// Everything that is to be asked for.
     pub(crate) fn names(&self) -> Names {
-        let named = self.names.iter().filter(|(_, naming)| !naming.by.is_empty());
+        let named = self.names.iter().filter(|(_, naming)| naming.is_asked_for());
         named.map(|(name, _)| name.clone()).collect()
     }
 
@@ -110,20 +162,61 @@ impl Shown {
     }
 
     fn waits(&self, names: &Names) -> bool {
-        names.iter().any(|name| self.is_unanswered(name))
+        // What was refused a while ago is shown as such already.
+        names.iter().any(|name| self.names.get(name).is_some_and(|naming| naming.state == State::Asked))
+    }
+
+    /// True where nobody named it before.
+    fn name(&mut self, name: &Name, by: &ObjectKey) -> bool {
+        let naming = self.names.entry(name.clone());
+        let naming = naming.or_insert_with(|| Naming { by: BTreeSet::new(), state: State::Asked });
+        let anew = naming.by.is_empty();
+        if anew && !take_room(&mut self.taken, &name.1.namespace, self.limit) {
+            naming.state = State::Refused;
+        }
+        naming.by.insert(by.clone());
+        anew
     }
 
     /// True where nobody names it any more.
     fn unname(&mut self, name: &Name, by: &ObjectKey) -> bool {
         let Some(naming) = self.names.get_mut(name) else { return false };
         naming.by.remove(by);
-        let unnamed = naming.by.is_empty();
+        if !naming.by.is_empty() {
+            return false;
+        }
+        if naming.state != State::Refused {
+            leave_room(&mut self.taken, &name.1.namespace);
+        }
         // What was answered stays known until the watcher has ended: one that is named again before goes on, and
         // does not answer a second time.
-        if unnamed && !naming.answered {
+        if naming.state != State::Answered {
             self.names.remove(name);
         }
-        unnamed
+        true
+    }
+}
+
+impl Naming {
+    fn is_asked_for(&self) -> bool {
+        !self.by.is_empty() && self.state != State::Refused
+    }
+}
+
+/// Takes room for a name of a namespace; false where there is none.
+fn take_room(taken: &mut BTreeMap<String, usize>, namespace: &str, limit: usize) -> bool {
+    let taken = taken.entry(namespace.to_owned()).or_default();
+    let room = *taken < limit;
+    *taken += usize::from(room);
+    room
+}
+
+fn leave_room(taken: &mut BTreeMap<String, usize>, namespace: &str) {
+    let left = taken.get(namespace).map_or(0, |taken| taken.saturating_sub(1));
+    if left == 0 {
+        taken.remove(namespace);
+    } else {
+        taken.insert(namespace.to_owned(), left);
     }
 }
 
@@ -156,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_version_that_names_something_new_waits_alone_until_all_of_it_was_asked_for() {
-        let mut shown = Shown::default();
+        let mut shown = Shown::new(9);
         let (plain, first, next) = (trusting(&[]), trusting(&["a"]), trusting(&["a", "b", "c"]));
         assert!(!shown.take(&key("plain"), Some(&plain)) && is_shown(&shown, "plain", &plain));
         assert!(shown.take(&key("web"), Some(&first)) && !is_shown(&shown, "web", &first));
@@ -169,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_name_lasts_as_long_as_somebody_names_it_and_is_asked_for_anew_afterwards() {
-        let mut shown = Shown::default();
+        let mut shown = Shown::new(9);
         let version = trusting(&["a"]);
         assert!(shown.take(&key("web"), Some(&version)));
         assert!(!shown.take(&key("blog"), Some(&version)), "it is named already");
@@ -184,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_taken_up_again_before_its_watcher_ends_is_still_answered() {
-        let mut shown = Shown::default();
+        let mut shown = Shown::new(9);
         let version = trusting(&["a"]);
         shown.take(&key("web"), Some(&version));
         shown.answered(&name("a"));
@@ -196,8 +289,31 @@ mod tests {
     }
 
     #[test]
+    fn a_name_past_the_limit_is_refused_until_there_is_room_and_costs_no_other_its_place() {
+        let mut shown = Shown::new(1);
+        let (first, second, moved) = (trusting(&["b"]), trusting(&["a"]), trusting(&["c"]));
+        shown.take(&key("web"), Some(&first));
+        shown.take(&key("blog"), Some(&second));
+        assert!(is_shown(&shown, "blog", &second), "nobody asks, so there is nothing to wait for");
+        assert_eq!(
+            (shown.names(), shown.refused().collect::<Vec<_>>()),
+            (Names::from([name("b")]), vec![&name("a")])
+        );
+        assert!(!shown.answered(&name("a")));
+        shown.take(&key("web"), Some(&moved));
+        shown.admit();
+        assert_eq!(shown.names(), Names::from([name("c")]), "who names another keeps the place");
+        shown.take(&key("web"), None);
+        shown.admit();
+        assert_eq!((shown.names(), shown.refused().count()), (Names::from([name("a")]), 1));
+        assert!(shown.answered(&name("a")) && shown.refused().count() == 0);
+        shown.take(&key("blog"), None);
+        assert!(shown.taken.is_empty(), "nothing is left of a namespace that names nothing");
+    }
+
+    #[test]
     fn a_version_that_waits_gives_way_to_a_newer_one_and_to_the_end() {
-        let mut shown = Shown::default();
+        let mut shown = Shown::new(9);
         let (first, last) = (trusting(&["a"]), trusting(&[]));
         shown.take(&key("web"), Some(&first));
         assert!(

@@ -182,6 +182,33 @@ async fn a_first_snapshot_waits_for_a_name_that_fails_and_not_for_ever() {
     }
 }
 
+#[tokio::test]
+async fn names_past_the_limit_of_a_namespace_are_not_watched_until_there_is_room() {
+    let stub = Stub::default();
+    let named = |namespace: &str, distribution: &str, ca: &str| {
+        stub.put("configmaps", config_map(namespace, ca));
+        let named = with(naming(json!({"caConfigMapName": ca})), "/metadata/name", json!(distribution));
+        stub.put("distributions", with(named, "/metadata/namespace", json!(namespace)));
+    };
+    named("shop", "web", "first");
+    let mut settings = settings();
+    settings.limits.names = 1;
+    let (provider, _guard) = start(&stub, &settings);
+    snapshot(&provider, |it| names(it).1 == ["first"]).await;
+    named("shop", "blog", "second");
+    let full = snapshot(&provider, |it| it.distributions.contains_key(&key("blog"))).await;
+    let told = &full.problems.unreadable[&(Kind::ConfigMap, key("second"))];
+    assert!(told.contains("ConfigMap shop/second is past the 1 "), "{told}");
+    assert!(told.ends_with("share the ConfigMap between origins"), "{told}");
+    named("bank", "web", "other");
+    let both = snapshot(&provider, |it| it.distributions.len() == 3).await;
+    assert_eq!(names(&both).1, ["other", "first"], "another namespace has room of its own");
+    assert!(stub.requests(|seen| seen.target.contains("second")).is_empty());
+    stub.delete("distributions", "shop/web");
+    let after = snapshot(&provider, |it| names(it).1 == ["other", "second"]).await;
+    assert!(after.problems.unreadable.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_the_first_snapshot_a_name_that_fails_now_this_way_now_that_is_given_up_sooner() {
     let stub = Stub::default();
