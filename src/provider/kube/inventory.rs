@@ -178,10 +178,21 @@ impl Inventory {
     fn secrets(&self) -> BTreeMap<ObjectKey, Arc<Secret>> {
         let mut all = self.secrets.objects.clone();
         for (key, named) in &self.named_secrets.objects {
-            // A list of the type shows the same, and its version is the one that certificates are known by.
-            all.entry(key.clone()).or_insert_with(|| Arc::clone(named));
+            // A list of the type shows the same, and its version is the one that certificates are known by; but
+            // what it showed before it was refused may be old. Who may list may read each name, so that a name that
+            // is refused as well was refused later.
+            match all.get(key) {
+                Some(listed) if listed == named || !self.is_list_degraded(key) => {}
+                Some(_) | None => drop(all.insert(key.clone(), Arc::clone(named))),
+            }
         }
         all
+    }
+
+    /// Whether the list that shows a Secret is refused.
+    fn is_list_degraded(&self, key: &ObjectKey) -> bool {
+        let degraded = |scope| self.degraded.contains_key(&(Kind::Secret, scope));
+        degraded(Scope::Cluster) || degraded(Scope::Namespace(key.namespace.clone()))
     }
 
     fn problems(&self) -> Problems {
@@ -284,5 +295,42 @@ impl Shared {
     // ends the process through the watcher's owner.
     fn lock(&self) -> MutexGuard<'_, Inventory> {
         self.inventory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn secret(uid: &str) -> Observed<Secret> {
+        let object = json!({
+            "metadata": {"namespace": "shop", "name": "own", "uid": uid}, "type": "kubernetes.io/tls",
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn a_secret_is_taken_from_its_name_while_its_list_is_refused() {
+        let key = ObjectKey::new("shop", "own");
+        let (list, name) = (Scope::Namespace("shop".to_owned()), Scope::Object(key.clone()));
+        let mut inventory = Inventory::new(BTreeSet::new(), 1);
+        inventory.apply(&list, secret("old"));
+        inventory.apply(&name, secret("old"));
+        let shown = |inventory: &Inventory| Arc::clone(&inventory.secrets()[&key]);
+        let is = |inventory: &Inventory, uid: &str| shown(inventory).metadata.uid.as_deref() == Some(uid);
+        let listed = shown(&inventory);
+        inventory.degrade(Kind::Secret, &list, "grant it".to_owned());
+        assert!(Arc::ptr_eq(&listed, &shown(&inventory)), "nothing is read anew that did not change");
+        inventory.apply(&name, secret("new"));
+        assert!(is(&inventory, "new"));
+        inventory.degrade(Kind::Secret, &name, "grant it".to_owned());
+        assert!(is(&inventory, "new"), "it does not go back");
+        inventory.recovered(Kind::Secret, &name);
+        inventory.recovered(Kind::Secret, &list);
+        assert!(is(&inventory, "old"), "a list that works says what there is");
+        inventory.degrade(Kind::Secret, &Scope::Namespace("bank".to_owned()), "grant it".to_owned());
+        assert!(is(&inventory, "old"), "that is another list");
     }
 }
