@@ -13,6 +13,9 @@ use super::PathPattern;
 /// Stands for every character that is not written out: a pattern cannot write it, and a path may have it.
 const OTHER: u8 = b'*';
 
+/// What a set of places takes beside its places, in steps.
+const SET: usize = 2;
+
 /// Places in the other patterns: which pattern, and where in it.
 type Places = BTreeSet<(usize, usize)>;
 
@@ -43,7 +46,7 @@ impl PathPattern {
 
     /// The same, with none for not found out.
     fn covered(&self, others: &[&Self], steps: &mut Steps) -> Option<bool> {
-        steps.take(2 * others.len() + 1)?;
+        steps.take(SET + self.0.len() / 8 + 2 * others.len())?;
         let own = self.with_single_stars();
         let others: Vec<Vec<u8>> = others
             .iter()
@@ -71,7 +74,7 @@ impl PathPattern {
                 b'*' | b'?' => characters(&others, &places),
                 written => vec![*written],
             };
-            steps.take((taken.len() + 1) * (places.len() + 1))?;
+            steps.take((taken.len() + 1) * (places.len() + SET))?;
             let next = if *wanted == b'*' { at } else { at + 1 };
             open.extend(taken.into_iter().map(|character| (next, after(&others, &places, character))));
             if *wanted == b'*' {
