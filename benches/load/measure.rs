@@ -20,8 +20,8 @@ use crate::viewers::{h2load, idle, request, websocket};
 const WARM_UP: Duration = Duration::from_millis(500);
 /// How much longer than the window a load goes on, so that the window never sees its end.
 const TAIL: Duration = Duration::from_millis(300);
-/// How many idle connections are weighed.
-const IDLE: usize = 1000;
+/// How many idle connections are weighed: so many that what a proxy keeps once, whoever comes, weighs little.
+const IDLE: usize = 4000;
 /// How long they idle before. A proxy may tidy up behind a request; ours lets an idle connection hibernate after a second,
 /// and its allocator gives what that frees back to the system over the next ten.
 const SETTLE: Duration = Duration::from_secs(15);
