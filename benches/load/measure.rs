@@ -101,10 +101,7 @@ impl Bench<'_> {
                 idle(proxy, IDLE, open).await
             }
             Measure::IdleWebSockets(security, wanted) => {
-                let count = wanted.min(self.passable);
-                if count < wanted {
-                    eprintln!("only {count} WebSockets, since no more fit into the limit of open files");
-                }
+                let count = self.at_most(wanted);
                 let open = async |count| websocket::open(proxy, security, &self.certificate, count).await;
                 idle(proxy, count, open).await
             }
@@ -159,8 +156,18 @@ impl Bench<'_> {
         Ok(Sample::plain(beside.saturating_sub(calm).as_secs_f64() * 1e3))
     }
 
+    /// As many connections as are wanted, or as every proxy can take.
+    fn at_most(&self, wanted: usize) -> usize {
+        let count = wanted.min(self.passable);
+        if count < wanted {
+            eprintln!("only {count} connections, since no more fit into the limit of open files");
+        }
+        count
+    }
+
     async fn kept(&self, proxy: &Proxy, connections: usize) -> anyhow::Result<Sample> {
         let before = proxy.memory_kib()?;
+        let connections = self.at_most(connections);
         drop(idle::open(proxy, Transport::Http1, &self.certificate, connections).await?);
         sleep(KEPT).await;
         Ok(Sample::plain(proxy.memory_kib()?.saturating_sub(before) as f64 / 1024.0))
