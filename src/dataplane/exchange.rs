@@ -12,8 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE,
-    UPGRADE,
+    CONNECTION, HeaderName, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
@@ -316,7 +315,7 @@ impl Exchange {
         }
         strip_of_origin(&mut head.headers);
         headers::strip_trailer(&mut head.headers, trailers);
-        single_length(&mut head.headers);
+        headers::single_length(&mut head.headers);
         set_cookie(&mut head.headers, report.set_cookie);
         self.leave_where_needed(&mut head.headers);
         head.version = Version::HTTP_11;
@@ -439,11 +438,4 @@ fn announced_timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(KEEP_ALIVE)?.to_str().ok()?;
     let seconds = text.split(',').find_map(|parameter| parameter.trim().strip_prefix("timeout="))?;
     seconds.trim().parse().ok().map(Duration::from_secs)
-}
-
-/// Of equal lengths one is passed on.
-fn single_length(headers: &mut HeaderMap) {
-    if let Some(length) = headers.get(CONTENT_LENGTH).cloned() {
-        headers.insert(CONTENT_LENGTH, length);
-    }
 }

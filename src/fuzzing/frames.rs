@@ -1,5 +1,6 @@
 //! The follower of WebSocket frames: however its bytes are cut, it sees what a parser of whole frames sees.
 
+use super::cuts;
 use crate::dataplane::inside::frames::{Follower, Seen, Step};
 use crate::telemetry::metrics::Direction;
 
@@ -54,19 +55,6 @@ fn follow<'s>(direction: Direction, slices: impl IntoIterator<Item = &'s [u8]>) 
         held = rest.to_vec();
     }
     Told { seen: follower.seen(), boundary, lost: false }
-}
-
-/// Slices whose lengths go up and down with `seed`.
-fn cuts(mut stream: &[u8], seed: u8) -> Vec<&[u8]> {
-    let mut slices = Vec::new();
-    let mut length = usize::from(seed);
-    while !stream.is_empty() {
-        length = (length * 7 + 3) % 23;
-        let (slice, rest) = stream.split_at(length.min(stream.len()));
-        slices.push(slice);
-        stream = rest;
-    }
-    slices
 }
 
 /// The frames of a whole stream (RFC 6455 section 5.2).

@@ -41,6 +41,19 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("target", target),
 ];
 
+/// Slices whose lengths go up and down with `seed`.
+fn cuts(mut stream: &[u8], seed: u8) -> Vec<&[u8]> {
+    let mut slices = Vec::new();
+    let mut length = usize::from(seed);
+    while !stream.is_empty() {
+        length = (length * 7 + 3) % 23;
+        let (slice, rest) = stream.split_at(length.min(stream.len()));
+        slices.push(slice);
+        stream = rest;
+    }
+    slices
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

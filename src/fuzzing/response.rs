@@ -4,6 +4,7 @@
 use bytes::BytesMut;
 use http::Method;
 
+use super::cuts;
 use crate::dataplane::Limits;
 use crate::dataplane::inside::origin_http1::chunks::Chunks;
 use crate::dataplane::inside::origin_http1::decoder::{Decoded, Decoder};
@@ -251,19 +252,6 @@ fn trailers(bytes: &[u8]) -> Option<&[u8]> {
     // What a field may consist of is `httparse`'s business; here only its verdict is taken.
     let mut last_chunk = BytesMut::from(&[b"0\r\n", lines].concat()[..]);
     Decoder::Chunks(Chunks::new(&limits)).decode(&mut last_chunk).is_ok().then_some(rest)
-}
-
-/// Slices whose lengths go up and down with `seed`.
-fn cuts(mut stream: &[u8], seed: u8) -> Vec<&[u8]> {
-    let mut slices = Vec::new();
-    let mut length = usize::from(seed);
-    while !stream.is_empty() {
-        length = (length * 7 + 3) % 23;
-        let (slice, rest) = stream.split_at(length.min(stream.len()));
-        slices.push(slice);
-        stream = rest;
-    }
-    slices
 }
 
 #[cfg(test)]

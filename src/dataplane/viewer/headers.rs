@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 
 use http::header::{
-    CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -118,6 +119,14 @@ pub(crate) fn drop_underscores(headers: &mut HeaderMap) -> usize {
 
 pub(super) fn has_underscore(name: &HeaderName) -> bool {
     name.as_str().as_bytes().contains(&b'_')
+}
+
+/// Keeps one of equal lengths, which parsers let pass; gives it, in bytes, where there is one.
+pub(crate) fn single_length(headers: &mut HeaderMap) -> Option<u64> {
+    let length = headers.get(CONTENT_LENGTH)?.clone();
+    let bytes = length.to_str().ok().and_then(|length| length.parse().ok());
+    headers.insert(CONTENT_LENGTH, length);
+    bytes
 }
 
 #[cfg(test)]

@@ -8,13 +8,14 @@ use std::task::Poll;
 use bytes::{BufMut, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT};
+use http::header::{COOKIE, EXPECT};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::piece::Piece;
 use super::{Shared, answer, tunnel};
 use crate::dataplane::exchange::{self, Outcome};
 use crate::dataplane::viewer::body::ViewerBody;
+use crate::dataplane::viewer::headers;
 
 /// Serves a stream to its end, which is also the end of its exchange: a viewer that resets it is waited for by
 /// nobody.
@@ -25,7 +26,7 @@ pub(super) async fn serve(
 ) {
     let (mut head, incoming) = request.into_parts();
     join_cookies(&mut head.headers);
-    let length = single_length(&mut head.headers);
+    let length = headers::single_length(&mut head.headers);
     let mut continues = head.headers.contains_key(EXPECT);
     let method = head.method.clone();
     let limits = &shared.viewer.worker.limits;
@@ -78,14 +79,6 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
     let whole = HeaderValue::from_maybe_shared(whole.freeze());
     headers.insert(COOKIE, whole.expect("it consists of what was in values"));
-}
-
-/// The announced length; of equal ones, which `h2` lets pass, one is kept.
-fn single_length(headers: &mut HeaderMap) -> Option<u64> {
-    let length = headers.get(CONTENT_LENGTH)?.clone();
-    let bytes = length.to_str().ok()?.parse().ok();
-    headers.insert(CONTENT_LENGTH, length);
-    bytes
 }
 
 #[cfg(test)]
