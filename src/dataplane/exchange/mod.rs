@@ -3,52 +3,47 @@
 //! gate → decide → origin → answer. The viewer's stream belongs to its connection, so an exchange never touches
 //! it: it returns an [`Outcome`], and the connection writes the answer or becomes the tunnel.
 
+mod answer;
+mod tunnel;
+
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{
-    CONNECTION, HeaderName, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, UPGRADE,
-};
+use http::header::UPGRADE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use http::{Method, Response, StatusCode};
 
-use super::account::{Account, protocol};
+use answer::close;
+pub(crate) use tunnel::Opened;
+
+use super::account::Account;
 use super::connection::Viewer;
 use super::connection::turn::Turn;
 use super::live::{LiveDistribution, LiveOrigin};
 use super::origin::head::{self, Composed, Facts};
-use super::origin::{self, Incomings, Load, OriginStream, Outgoing, Report};
-use super::response::body::{AnswerBody, OriginBody};
+use super::origin::{self, Load, Outgoing, Report};
+use super::response::body::AnswerBody;
 use super::response::errors::{self, Format};
 use super::viewer::body::ViewerBody;
 use super::viewer::gate::{self, Passed};
 use super::viewer::headers::{self, Trailers};
 use super::viewer::health;
-use super::websocket::handshake::{self, agreed};
-use super::websocket::life::Life;
-use super::websocket::registry::{Admission, Labels};
-use super::websocket::side::Upgraded;
-use super::websocket::tunnel::Terms;
-use super::witness::TunnelWitness;
+use super::websocket::handshake;
+use super::websocket::registry::Admission;
 use crate::overload::Level;
 use crate::table::decide::{self, RequestKind, decide};
 use crate::table::host::Authority;
-use crate::table::origin::Origin;
 use crate::table::reason::Reason;
 use crate::table::target::Target;
 use crate::table::web_origin::Presented;
-use crate::telemetry::access_log::Event;
 use crate::telemetry::metrics::Lost;
 
 /// Why a handshake failed that the origin answered with another status than 101, which is no error of anybody.
 const ORIGIN_STATUS: &str = "origin_status";
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// What the connection does next.
 pub(crate) enum Outcome {
@@ -56,15 +51,6 @@ pub(crate) enum Outcome {
     Answer(Response<AnswerBody>),
     /// It writes this 101 and becomes the tunnel, or over HTTP/2 this 200, and the stream becomes it.
     Tunnel(Response<AnswerBody>, Box<Opened>),
-}
-
-/// A tunnel whose handshake both sides have agreed on.
-pub(crate) struct Opened {
-    /// The origin's side.
-    pub(crate) origin: Upgraded<OriginStream>,
-    /// Its place in the worker's registry.
-    pub(crate) admission: Admission,
-    pub(crate) terms: Terms,
 }
 
 /// Serves one request. It is judged at once; the answer waits for nobody but the origin.
@@ -230,7 +216,7 @@ impl Exchange {
         let Composed { head, request_id, trailers } = head::compose(head, facts)?;
         self.account.record.request_id = Some(request_id);
         #[cfg(test)]
-        super::fault::strike("judging", self.account.record.path.as_deref());
+        crate::dataplane::fault::strike("judging", self.account.record.path.as_deref());
         let outgoing = Outgoing { head, body, load, handshake, sender: self.account.record.sender };
         Ok(Step::Forward(Box::new(Forward {
             distribution,
@@ -283,7 +269,7 @@ impl Exchange {
         };
         self.account.answered();
         #[cfg(test)]
-        super::fault::strike("answered", self.account.record.path.as_deref());
+        crate::dataplane::fault::strike("answered", self.account.record.path.as_deref());
         self.asked.body.stop_clock();
         let switches = incomings.response.status() == StatusCode::SWITCHING_PROTOCOLS;
         match forward.admission.filter(|_| switches) {
@@ -299,143 +285,4 @@ impl Exchange {
             }
         }
     }
-
-    /// An origin's answer, as the viewer gets it.
-    fn pass_on(
-        mut self,
-        incomings: Incomings,
-        report: Report,
-        origin: &Origin,
-        trailers: Trailers,
-    ) -> Outcome {
-        let Incomings { response, mut returning } = incomings;
-        let (mut head, incoming) = response.into_parts();
-        if let Some(timeout) = announced_timeout(&head.headers) {
-            returning.announced_timeout(timeout);
-        }
-        strip_of_origin(&mut head.headers);
-        headers::strip_trailer(&mut head.headers, trailers);
-        headers::single_length(&mut head.headers);
-        set_cookie(&mut head.headers, report.set_cookie);
-        self.leave_where_needed(&mut head.headers);
-        head.version = Version::HTTP_11;
-        self.account.record.status = Some(head.status);
-        let body = OriginBody::new(incoming, origin.response_idle_timeout, trailers, returning)
-            .ending_by(report.deadline);
-        Outcome::Answer(Response::from_parts(head, AnswerBody::origin(body, self.account)))
-    }
-
-    fn open_tunnel(
-        mut self,
-        incomings: Incomings,
-        report: Report,
-        admission: Admission,
-        (distribution, route_position): Matched,
-        live: &LiveOrigin,
-    ) -> Outcome {
-        let Incomings { response, returning } = incomings;
-        let (origin, loaded) = match returning.into_tunnel() {
-            Ok(tunnel) => tunnel,
-            Err(reason) => {
-                live.metrics.failed(reason.as_str());
-                self.account.record.origin_error = Some(reason.as_str());
-                return self.refuse(reason);
-            }
-        };
-        let (mut head, _no_body) = response.into_parts();
-        strip_of_origin(&mut head.headers);
-        let version = self.account.record.version;
-        handshake::put_agreement(&mut head, version);
-        set_cookie(&mut head.headers, report.set_cookie);
-        head.version = Version::HTTP_11;
-        let record = &mut self.account.record;
-        (record.status, record.event) = (Some(head.status), Event::WebsocketOpen);
-        let labels = Labels {
-            behavior: distribution.label(route_position).unwrap_or_default().to_owned(),
-            origin: live.origin.key.id.clone(),
-            endpoint: loaded.endpoint(),
-            viewer: self.account.record.sender.address,
-            protocol: protocol(version),
-            connection: self.viewer.id,
-            subprotocol: agreed(&head.headers, &SEC_WEBSOCKET_PROTOCOL),
-            extensions: agreed(&head.headers, &SEC_WEBSOCKET_EXTENSIONS),
-        };
-        #[cfg(test)]
-        super::fault::strike("opening", self.account.record.path.as_deref());
-        let metrics = live.metrics.web_socket_opened(labels.protocol);
-        let witness = Box::new(TunnelWitness::new((*self.account.record).clone(), metrics));
-        let route = distribution.routes.at(route_position);
-        let life = route.map(|route| Life::of(&route.web_socket)).unwrap_or_default();
-        let terms = Terms { labels, life, loaded, witness };
-        let answer = Response::from_parts(head, AnswerBody::own(Bytes::new(), self.account));
-        Outcome::Tunnel(answer, Box::new(Opened { origin, admission, terms }))
-    }
-
-    /// An error of ours.
-    fn refuse(mut self, reason: Reason) -> Outcome {
-        self.account.refused(reason);
-        if self.asked.handshake {
-            self.handshake_failed(reason.as_str());
-        }
-        let mut response = errors::error(reason, self.asked.format);
-        if matches!(
-            response.status(),
-            StatusCode::BAD_REQUEST | StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-        ) {
-            // What we do not understand may be read differently by others: nothing that follows it is served.
-            close(response.headers_mut());
-        }
-        self.own(response)
-    }
-
-    fn handshake_failed(&self, reason: &'static str) {
-        match &self.account.record.matched {
-            Some((distribution, _)) => distribution.metrics.web_socket_handshake_failed(reason),
-            None => self.viewer.worker.metrics.unmatched().web_socket_handshake_failed(reason),
-        }
-    }
-
-    /// An answer of ours.
-    fn own(mut self, response: Response<Bytes>) -> Outcome {
-        let (mut head, text) = response.into_parts();
-        self.leave_where_needed(&mut head.headers);
-        if !self.asked.body.has_ended() {
-            close(&mut head.headers);
-        }
-        self.account.record.status = Some(head.status);
-        Outcome::Answer(Response::from_parts(head, AnswerBody::own(text, self.account)))
-    }
-
-    /// Closes the viewer's connection where it asked to upgrade and did not get it, since it may have sent
-    /// frames already, and where this replica is leaving or short of memory.
-    fn leave_where_needed(&self, headers: &mut HeaderMap) {
-        if self.asked.upgrade || self.viewer.worker.asks_to_leave() {
-            close(headers);
-        }
-    }
-}
-
-/// Takes out what an origin may not say to a viewer: what belongs to its connection, and the name of an error of
-/// ours.
-fn strip_of_origin(headers: &mut HeaderMap) {
-    headers::strip_hop_by_hop(headers);
-    headers.remove(errors::X_TIDEGATE_ERROR);
-}
-
-/// Adds the cookie that keeps the viewer on its endpoint to those of the origin.
-fn set_cookie(headers: &mut HeaderMap, cookie: Option<HeaderValue>) {
-    if let Some(cookie) = cookie {
-        headers.append(SET_COOKIE, cookie);
-    }
-}
-
-fn close(headers: &mut HeaderMap) {
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-}
-
-/// `Keep-Alive: timeout=N`, in seconds.
-fn announced_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(KEEP_ALIVE)?.to_str().ok()?;
-    let seconds = text.split(',').find_map(|parameter| parameter.trim().strip_prefix("timeout="))?;
-    seconds.trim().parse().ok().map(Duration::from_secs)
 }

@@ -1,0 +1,105 @@
+//! The end of an exchange that stays one: the origin's answer as its viewer gets it, or an answer of ours.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderName, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+
+use super::{Exchange, Outcome};
+use crate::dataplane::origin::{Incomings, Report};
+use crate::dataplane::response::body::{AnswerBody, OriginBody};
+use crate::dataplane::response::errors;
+use crate::dataplane::viewer::headers::{self, Trailers};
+use crate::table::origin::Origin;
+use crate::table::reason::Reason;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+impl Exchange {
+    /// An origin's answer, as the viewer gets it.
+    pub(super) fn pass_on(
+        mut self,
+        incomings: Incomings,
+        report: Report,
+        origin: &Origin,
+        trailers: Trailers,
+    ) -> Outcome {
+        let Incomings { response, mut returning } = incomings;
+        let (mut head, incoming) = response.into_parts();
+        if let Some(timeout) = announced_timeout(&head.headers) {
+            returning.announced_timeout(timeout);
+        }
+        strip_of_origin(&mut head.headers);
+        headers::strip_trailer(&mut head.headers, trailers);
+        headers::single_length(&mut head.headers);
+        set_cookie(&mut head.headers, report.set_cookie);
+        self.leave_where_needed(&mut head.headers);
+        head.version = Version::HTTP_11;
+        self.account.record.status = Some(head.status);
+        let body = OriginBody::new(incoming, origin.response_idle_timeout, trailers, returning)
+            .ending_by(report.deadline);
+        Outcome::Answer(Response::from_parts(head, AnswerBody::origin(body, self.account)))
+    }
+
+    /// An error of ours.
+    pub(super) fn refuse(mut self, reason: Reason) -> Outcome {
+        self.account.refused(reason);
+        if self.asked.handshake {
+            self.handshake_failed(reason.as_str());
+        }
+        let mut response = errors::error(reason, self.asked.format);
+        if matches!(
+            response.status(),
+            StatusCode::BAD_REQUEST | StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        ) {
+            // What we do not understand may be read differently by others: nothing that follows it is served.
+            close(response.headers_mut());
+        }
+        self.own(response)
+    }
+
+    /// An answer of ours.
+    pub(super) fn own(mut self, response: Response<Bytes>) -> Outcome {
+        let (mut head, text) = response.into_parts();
+        self.leave_where_needed(&mut head.headers);
+        if !self.asked.body.has_ended() {
+            close(&mut head.headers);
+        }
+        self.account.record.status = Some(head.status);
+        Outcome::Answer(Response::from_parts(head, AnswerBody::own(text, self.account)))
+    }
+
+    /// Closes the viewer's connection where it asked to upgrade and did not get it, since it may have sent
+    /// frames already, and where this replica is leaving or short of memory.
+    fn leave_where_needed(&self, headers: &mut HeaderMap) {
+        if self.asked.upgrade || self.viewer.worker.asks_to_leave() {
+            close(headers);
+        }
+    }
+}
+
+/// Takes out what an origin may not say to a viewer: what belongs to its connection, and the name of an error of
+/// ours.
+pub(super) fn strip_of_origin(headers: &mut HeaderMap) {
+    headers::strip_hop_by_hop(headers);
+    headers.remove(errors::X_TIDEGATE_ERROR);
+}
+
+/// Adds the cookie that keeps the viewer on its endpoint to those of the origin.
+pub(super) fn set_cookie(headers: &mut HeaderMap, cookie: Option<HeaderValue>) {
+    if let Some(cookie) = cookie {
+        headers.append(SET_COOKIE, cookie);
+    }
+}
+
+pub(super) fn close(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+}
+
+/// `Keep-Alive: timeout=N`, in seconds.
+fn announced_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(KEEP_ALIVE)?.to_str().ok()?;
+    let seconds = text.split(',').find_map(|parameter| parameter.trim().strip_prefix("timeout="))?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
+}
