@@ -1,5 +1,7 @@
 //! `/explain`: what one request would meet by the table in force.
 
+use std::collections::BTreeSet;
+
 use http::StatusCode;
 
 use super::debug::{json, nothing_yet};
@@ -8,7 +10,8 @@ use super::{Page, text};
 use crate::table::explain::{Kind, Question, explain};
 
 /// The parameters that there are.
-const PARAMETERS: &str = "there are url=..., method=..., websocket=true and origin=..., each in URL encoding";
+const PARAMETERS: &str =
+    "there are url=..., method=..., websocket=true and origin=..., each once and in URL encoding";
 
 /// The answer to the question that a query asks.
 pub(super) fn page_of(judgements: &Option<Judgements>, query: Option<&str>, redirect_port: u16) -> Page {
@@ -24,7 +27,11 @@ pub(super) fn page_of(judgements: &Option<Judgements>, query: Option<&str>, redi
 /// The error is for whoever asked.
 fn parse(query: &str) -> Result<Question, String> {
     let (mut url, mut method, mut kind, mut origin) = (None, None, Kind::AsTheUrlSays, None);
+    let mut asked = BTreeSet::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if !asked.insert(name.clone()) {
+            return Err(format!("{name} stands there twice; {PARAMETERS}"));
+        }
         match (&*name, &*value) {
             ("url", _) => url = Some(value),
             ("method", _) => method = Some(value),

@@ -18,8 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
+use http::uri::Authority;
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::server::conn::http1;
@@ -110,7 +111,7 @@ async fn serve_connection(
     stop: CancellationToken,
 ) {
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let page = answer(&sources, peer.ip(), request.method(), request.uri());
+        let page = answer(&sources, peer.ip(), &request);
         async move { Ok::<_, Infallible>(page) }
     });
     let connection = http1::Builder::new()
@@ -126,18 +127,27 @@ async fn serve_connection(
 }
 
 /// The answer to one request.
-fn answer(sources: &Sources, peer: IpAddr, method: &Method, uri: &Uri) -> Page {
-    if !matches!(*method, Method::GET | Method::HEAD) {
+fn answer<B>(sources: &Sources, peer: IpAddr, request: &Request<B>) -> Page {
+    let uri = request.uri();
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut page = text(StatusCode::METHOD_NOT_ALLOWED, "these pages are only read: GET or HEAD\n");
         page.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return page;
     }
     let path = uri.path();
-    if (path.starts_with("/debug/") || path == "/explain") && !may_debug(&sources.debug_from, peer) {
-        return text(
-            StatusCode::FORBIDDEN,
-            "debug pages answer only the networks of --debug-from, by default loopback: use kubectl port-forward\n",
-        );
+    if path.starts_with("/debug/") || path == "/explain" {
+        if !may_debug(&sources.debug_from, peer) {
+            return text(
+                StatusCode::FORBIDDEN,
+                "debug pages answer only the networks of --debug-from, by default loopback: use kubectl port-forward\n",
+            );
+        }
+        if !is_asked_as_local(request.headers().get(HOST)) {
+            return text(
+                StatusCode::FORBIDDEN,
+                "debug pages answer by an IP address or a name without a dot, as http://localhost:9090\n",
+            );
+        }
     }
     match path {
         "/livez" => health::live(),
@@ -157,6 +167,17 @@ fn may_debug(networks: &[IpNet], peer: IpAddr) -> bool {
     // A socket on [::] shows IPv4 peers as ::ffff:a.b.c.d.
     let peer = peer.to_canonical();
     networks.iter().any(|network| network.contains(&peer))
+}
+
+/// A page on the web can lead its visitor's browser to the forwarded port under a name of its own (DNS rebinding),
+/// and would read the answer. Such a name has a dot.
+fn is_asked_as_local(host: Option<&HeaderValue>) -> bool {
+    let Some(host) = host else { return true }; // no browser leaves it out
+    let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+    authority.is_some_and(|authority| {
+        let host = authority.host().trim_matches(['[', ']']);
+        !host.contains('.') || host.parse::<IpAddr>().is_ok()
+    })
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Page {

@@ -3,6 +3,7 @@
 //! The replica tells one JSON line for each; `docs/connections.md` says what is in it. Start with [`run`].
 
 use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,7 +14,7 @@ use tokio::time::sleep;
 use super::columns::{self, Align, size, span};
 use super::replica::Replica;
 use super::signals::Signals;
-use super::{End, print};
+use super::{End, print, taken};
 use crate::object::ObjectKey;
 
 /// How often --watch looks again.
@@ -81,12 +82,14 @@ async fn watch(asked: &Connections) -> anyhow::Result<End> {
     let mut screen = Screen::new();
     loop {
         let look = async {
-            screen.show(&table(asked).await?)?;
+            let shown = screen.show(&table(asked).await?)?;
             sleep(REFRESH).await;
-            anyhow::Ok(())
+            anyhow::Ok(shown)
         };
         tokio::select! {
-            looked = look => looked?,
+            looked = look => if let ControlFlow::Break(end) = looked? {
+                return Ok(end);
+            },
             _ = signals.next() => return Ok(End::Well),
         }
     }
@@ -165,7 +168,8 @@ impl Screen {
         if io::stdout().is_terminal() { Self::Terminal } else { Self::Pipe }
     }
 
-    fn show(&mut self, lines: &[String]) -> anyhow::Result<()> {
+    /// Whether somebody still reads.
+    fn show(&mut self, lines: &[String]) -> anyhow::Result<ControlFlow<End>> {
         let text = match self {
             Self::Pipe => text(lines) + "\n",
             Self::Terminal => {
@@ -174,10 +178,7 @@ impl Screen {
             }
         };
         let mut stdout = io::stdout().lock();
-        stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush())
-            .context("stdout does not take the table")
+        taken(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
     }
 }
 

@@ -21,6 +21,7 @@ mod tasks;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -107,10 +108,15 @@ fn execute(command: Command) -> anyhow::Result<End> {
 
 /// Prints what a command found out.
 fn print(text: &str) -> anyhow::Result<End> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    taken(io::stdout().lock().write_all(text.as_bytes())).map(|_taken| End::Well)
+}
+
+/// Whether there is anybody left to write to.
+fn taken(written: io::Result<()>) -> anyhow::Result<ControlFlow<End>> {
+    match written {
         // Whoever reads, as `head` does, has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(End::Well),
-        written => written.map(|()| End::Well).context("stdout does not take the output"),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(End::Well)),
+        written => written.map(ControlFlow::Continue).context("stdout does not take the output"),
     }
 }
 

@@ -87,10 +87,14 @@ impl Server {
     }
 
     async fn ask(&self, method: &str, path: &str) -> Answer {
+        self.ask_host("localhost:9090", method, path).await
+    }
+
+    async fn ask_host(&self, host: &str, method: &str, path: &str) -> Answer {
         let exchange = async {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
             // In HTTP/1.0 an answer of unknown length is not taken apart into chunks.
-            let request = format!("{method} {path} HTTP/1.0\r\nhost: admin\r\n\r\n");
+            let request = format!("{method} {path} HTTP/1.0\r\nhost: {host}\r\n\r\n");
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut text = String::new();
             stream.read_to_string(&mut text).await.unwrap();
@@ -264,6 +268,24 @@ async fn debug_pages_answer_only_the_networks_that_may_see_them() {
 }
 
 #[tokio::test]
+async fn a_name_that_a_web_page_could_have_chosen_shows_no_debug_page() {
+    let mut server = Server::start("127.0.0.0/8").await;
+    server.found(nothing_found()).await;
+    for (host, status) in [
+        ("localhost:9090", 200),
+        ("tidegate", 200),
+        ("127.0.0.1:9090", 200),
+        ("[::1]:9090", 200),
+        ("rebound.example.com:9090", 403),
+        ("127.0.0.1.example.com", 403),
+        ("a b", 403),
+    ] {
+        assert_eq!(server.ask_host(host, "GET", "/debug/status").await.status, status, "{host}");
+    }
+    assert_eq!(server.ask_host("rebound.example.com", "GET", "/readyz").await.status, 200);
+}
+
+#[tokio::test]
 async fn an_unknown_page_lists_the_known_and_nothing_is_written() {
     let server = Server::start("127.0.0.0/8").await;
     let unknown = server.get("/status").await;
@@ -296,6 +318,7 @@ async fn what_is_no_question_is_told_what_to_write() {
         ("/explain", "url is missing; there are url=..., method=..., websocket=true"),
         ("/explain?url=shop.example.com", "write https:// or http:// in front of it"),
         ("/explain?url=http://h/&method=get", "write GET"),
+        ("/explain?url=http://h/&url=http://i/", "url stands there twice"),
         ("/explain?url=http://h/&websocket=yes", "websocket=true"),
         ("/explain?url=http://h/&methd=GET", "\"methd\" with the value \"GET\" is unknown"),
     ];

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use super::ending::folder;
 use super::serving::Serving;
@@ -38,19 +38,28 @@ async fn open_websockets_stand_in_a_table_that_can_be_watched() {
     assert!(row.contains("  4.0 KiB  4.0 KiB        1         1"), "{row}");
     assert_eq!(table(&["--admin", &admin, "--distribution", "shop/other"]), ["No WebSocket is open."]);
 
-    let mut watching = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-        .args(["connections", "--watch", "--admin", &admin])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let watched = BufReader::new(watching.stdout.take().expect("a pipe"));
+    let (mut watching, watched) = watch(&admin);
+    let (mut unread, mut until_seen) = watch(&admin);
     let mut counts = watched.lines().map_while(Result::ok).filter(|line| line.ends_with("open."));
     assert_eq!(counts.next().as_deref(), Some("1 WebSocket is open."));
+    until_seen.read_line(&mut String::new()).expect("a line");
+    drop(until_seen);
+    assert_eq!(unread.wait().expect("an end").code(), Some(0), "as `head` ends it");
     drop(socket);
     assert!(counts.any(|line| line == "No WebSocket is open."), "it looks again");
     let interrupt = Command::new("kill").args(["-INT", &watching.id().to_string()]).status();
     assert!(interrupt.expect("kill starts").success());
     assert_eq!(watching.wait().expect("an end").code(), Some(0));
+}
+
+fn watch(admin: &str) -> (Child, BufReader<ChildStdout>) {
+    let mut watching = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(["connections", "--watch", "--admin", admin])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let watched = BufReader::new(watching.stdout.take().expect("a pipe"));
+    (watching, watched)
 }
 
 #[test]
