@@ -11,7 +11,7 @@ use crate::table::explain::{Kind, Question, explain};
 
 /// The parameters that there are.
 const PARAMETERS: &str =
-    "there are url=..., method=..., websocket=true and origin=..., each once and in URL encoding";
+    "there are url=..., method=..., websocket=true, origin=... and viewer=..., each once and in URL encoding";
 
 /// The answer to the question that a query asks.
 pub(super) fn page_of(judgements: &Option<Judgements>, query: Option<&str>, redirect_port: u16) -> Page {
@@ -26,7 +26,8 @@ pub(super) fn page_of(judgements: &Option<Judgements>, query: Option<&str>, redi
 
 /// The error is for whoever asked.
 fn parse(query: &str) -> Result<Question, String> {
-    let (mut url, mut method, mut kind, mut origin) = (None, None, Kind::AsTheUrlSays, None);
+    let (mut url, mut method, mut kind, mut origin, mut viewer) =
+        (None, None, Kind::AsTheUrlSays, None, None);
     let mut asked = BTreeSet::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         if !asked.insert(name.clone()) {
@@ -36,6 +37,7 @@ fn parse(query: &str) -> Result<Question, String> {
             ("url", _) => url = Some(value),
             ("method", _) => method = Some(value),
             ("origin", _) => origin = Some(value),
+            ("viewer", _) => viewer = Some(value),
             ("websocket", "true") => kind = Kind::WebSocket,
             ("websocket", "false") => kind = Kind::AsTheUrlSays,
             _ => return Err(format!("{name:?} with the value {value:?} is unknown; {PARAMETERS}")),
@@ -43,5 +45,10 @@ fn parse(query: &str) -> Result<Question, String> {
     }
     let url = url.ok_or_else(|| format!("url is missing; {PARAMETERS}"))?;
     let method = method.as_deref().unwrap_or("GET");
-    Question::parse(&url, method, kind, origin.as_deref()).map_err(|bad| bad.to_string())
+    let question = Question::parse(&url, method, kind, origin.as_deref());
+    let question = match viewer {
+        Some(viewer) => question.and_then(|question| question.of_viewer(&viewer)),
+        None => question,
+    };
+    question.map_err(|bad| bad.to_string())
 }

@@ -46,6 +46,10 @@ pub(super) struct Explain {
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
 
+    /// Who asks: the address that `sourceRanges` judge; without it they judge nobody
+    #[arg(long, value_name = "ADDRESS")]
+    viewer: Option<String>,
+
     #[command(flatten)]
     replica: Replica,
 
@@ -85,6 +89,10 @@ pub(super) fn run(asked: &Explain) -> anyhow::Result<End> {
     let kind = if asked.websocket { Kind::WebSocket } else { Kind::AsTheUrlSays };
     let question =
         Question::parse(&asked.url, &asked.method, kind, asked.origin.as_deref()).map_err(usage)?;
+    let question = match &asked.viewer {
+        Some(viewer) => question.of_viewer(viewer).map_err(usage)?,
+        None => question,
+    };
     let explanation =
         if asked.manifests.is_empty() { of_replica(asked)? } else { of_manifests(asked, &question)? };
     match asked.format {
@@ -104,6 +112,9 @@ fn of_replica(asked: &Explain) -> anyhow::Result<Explanation> {
     }
     if let Some(origin) = &asked.origin {
         query.append_pair("origin", origin);
+    }
+    if let Some(viewer) = &asked.viewer {
+        query.append_pair("viewer", viewer);
     }
     let path = format!("/explain?{}", query.finish());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

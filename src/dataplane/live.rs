@@ -377,6 +377,7 @@ mod tests {
             viewer_protocol_policy: ViewerProtocolPolicy::AllowAll,
             allowed_methods: AllowedMethods::new(vec![]),
             max_request_body_bytes: None,
+            source_ranges: Default::default(),
             web_socket: WebSocketPolicy::default(),
             target: RouteTarget::Broken,
         };

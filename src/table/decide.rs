@@ -4,6 +4,7 @@
 //! them, so the two cannot disagree. No I/O happens here, and no header is looked at beyond what
 //! [`Request`] names.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{Method, StatusCode, Version};
@@ -13,6 +14,7 @@ use super::certificate::Certificate;
 use super::host::HostName;
 use super::reason::Reason;
 use super::route::{Route, Routes, ServingState, ViewerProtocolPolicy};
+use super::source_ranges::Verdict;
 use super::target::Target;
 use super::web_origin::Presented;
 use super::web_socket::{Handshakes, WebSocketPolicy};
@@ -25,6 +27,8 @@ pub struct Request<'r> {
     pub transport: Transport<'r>,
     /// How the viewer came: over HTTPS also where a trusted proxy ended its TLS.
     pub scheme: Scheme,
+    /// The viewer's own address; none where a question names none, and then no source range judges it.
+    pub viewer: Option<IpAddr>,
     /// The version of its request line.
     pub version: Version,
     /// Its method; for a WebSocket handshake over HTTP/2 the GET that it stands for.
@@ -167,7 +171,7 @@ pub(super) fn root_object(routes: &Routes, request: Request<'_>) -> Option<Targe
     applies.then(|| request.target.with_path(object))
 }
 
-/// The policies in their order: protocol, method, WebSocket, and whether there is anywhere to go.
+/// The policies in their order: protocol, source ranges, method, WebSocket, and whether there is anywhere to go.
 fn judge_policies(route: &Route, request: Request<'_>) -> Option<Outcome> {
     if request.scheme == Scheme::Http {
         match route.viewer_protocol_policy {
@@ -175,6 +179,10 @@ fn judge_policies(route: &Route, request: Request<'_>) -> Option<Outcome> {
             ViewerProtocolPolicy::HttpsOnly => return Some(Outcome::Refuse(Reason::HttpsOnly)),
             ViewerProtocolPolicy::RedirectToHttps => return Some(redirect(request)),
         }
+    }
+    let verdict = request.viewer.map(|address| route.source_ranges.judge(address));
+    if matches!(verdict, Some(Verdict::Denied(_) | Verdict::NotAllowed)) {
+        return Some(Outcome::Refuse(Reason::SourceRange));
     }
     if !route.allowed_methods.allows(request.method) {
         return Some(Outcome::Refuse(Reason::MethodNotAllowedByBehavior));
@@ -219,12 +227,14 @@ mod tests {
     use crate::table::host::HostPattern;
     use crate::table::path_pattern::PathPattern;
     use crate::table::route::{AllowedMethods, RouteTarget, ViewerProtocols};
+    use crate::table::source_ranges::SourceRanges;
     use crate::table::web_origin::AllowedOrigins;
 
     fn route(pattern: Option<&str>, policy: ViewerProtocolPolicy) -> Route {
         Route {
             pattern: pattern.map(PathPattern::new),
             viewer_protocol_policy: policy,
+            source_ranges: SourceRanges::default(),
             allowed_methods: AllowedMethods::new(vec![Method::GET, Method::HEAD, Method::POST]),
             max_request_body_bytes: None,
             web_socket: WebSocketPolicy::default(),
@@ -265,6 +275,7 @@ mod tests {
         let request = Request {
             transport: Transport::Plain,
             scheme: Scheme::Http,
+            viewer: Some([192, 0, 2, 7].into()),
             version,
             method: &method,
             host: &host,
@@ -325,6 +336,24 @@ mod tests {
                 "{method} {version:?}"
             );
         }
+    }
+
+    #[test]
+    fn source_ranges_come_behind_the_protocol_and_before_the_methods_and_hold_for_handshakes_too() {
+        let denied = || SourceRanges::new([], ["192.0.2.0/24".parse().unwrap()]);
+        let redirected = Route {
+            source_ranges: denied(),
+            ..route(Some("/secure"), ViewerProtocolPolicy::RedirectToHttps)
+        };
+        let closed = Route { source_ranges: denied(), ..route(Some("/*"), ViewerProtocolPolicy::AllowAll) };
+        let key = ObjectKey::new("n", "a");
+        let hosts = hosts(vec![routes(&key, &["h"], vec![redirected, closed])]);
+        let ask = |method, path, kind| judged(&hosts, method, Version::HTTP_11, ("h", path), kind);
+        let refused = Outcome::Refuse(Reason::SourceRange);
+        let moved = Outcome::RedirectToHttps(StatusCode::MOVED_PERMANENTLY);
+        assert_eq!(ask(Method::GET, "/secure", RequestKind::Http), moved);
+        assert_eq!(ask(Method::DELETE, "/", RequestKind::Http), refused);
+        assert_eq!(ask(Method::GET, "/", RequestKind::WebSocket(Presented::Nothing)), refused);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::RoutingTable;
@@ -95,6 +96,10 @@ fn behavior(route: &Route) -> Value {
         "pathPattern": route.label(),
         "target": target,
         "viewerProtocolPolicy": route.viewer_protocol_policy.as_str(),
+        "sourceRanges": {
+            "allow": ranges(route.source_ranges.allow()),
+            "deny": ranges(route.source_ranges.deny()),
+        },
         "allowedMethods": route.allowed_methods.iter().map(|method| method.as_str()).collect::<Vec<_>>(),
         "maxRequestBodyBytes": route.max_request_body_bytes,
         "webSocket": {
@@ -120,6 +125,10 @@ fn behavior(route: &Route) -> Value {
             },
         },
     })
+}
+
+fn ranges(ranges: &[IpNet]) -> Vec<String> {
+    ranges.iter().map(ToString::to_string).collect()
 }
 
 fn origin(origin: &Origin, endpoints: &[Endpoint]) -> Value {

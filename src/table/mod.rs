@@ -14,6 +14,7 @@ pub mod origin;
 pub mod path_pattern;
 pub mod reason;
 pub mod route;
+pub mod source_ranges;
 pub mod target;
 pub mod web_origin;
 pub mod web_socket;

@@ -38,6 +38,8 @@ reasons! {
     BadWebsocketHandshake = "bad_websocket_handshake" => BAD_REQUEST,
     /// Plain HTTP where the behavior wants HTTPS.
     HttpsOnly = "https_only" => FORBIDDEN,
+    /// A viewer from where the behavior does not serve.
+    SourceRange = "source_range" => FORBIDDEN,
     /// A method that the behavior does not list.
     MethodNotAllowedByBehavior = "method_not_allowed_by_behavior" => FORBIDDEN,
     /// A WebSocket handshake where the behavior switched WebSocket off.

@@ -8,6 +8,7 @@ use super::decide::Scheme;
 use super::host::HostPattern;
 use super::origin::Origin;
 use super::path_pattern::PathPattern;
+use super::source_ranges::SourceRanges;
 use super::web_socket::WebSocketPolicy;
 use crate::object::ObjectKey;
 
@@ -60,7 +61,10 @@ impl Routes {
 
     /// The route at a position of [`Routes::find`].
     pub fn at(&self, position: usize) -> Option<&Route> {
-        self.iter().nth(position)
+        match position.checked_sub(self.ordered.len()) {
+            None => self.ordered.get(position),
+            Some(behind) => (behind == 0).then_some(&self.default),
+        }
     }
 
     /// Every route, the default one last: the positions are those of [`Routes::find`].
@@ -76,6 +80,8 @@ pub struct Route {
     pub pattern: Option<PathPattern>,
     /// What plain HTTP gets.
     pub viewer_protocol_policy: ViewerProtocolPolicy,
+    /// Whose requests pass.
+    pub source_ranges: SourceRanges,
     /// Which methods pass.
     pub allowed_methods: AllowedMethods,
     /// The longest request body that passes, in bytes; none is no limit.

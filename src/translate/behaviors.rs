@@ -7,6 +7,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::ptr;
 
 use http::Method;
+use ipnet::IpNet;
 
 use super::traffic;
 use super::unserved::{self, Effect};
@@ -15,6 +16,7 @@ use crate::conditions::facts::Finding;
 use crate::conditions::reasons::Reason;
 use crate::table::path_pattern::PathPattern;
 use crate::table::route::{AllowedMethods, Route, RouteTarget, ViewerProtocolPolicy};
+use crate::table::source_ranges::SourceRanges;
 use crate::table::web_origin::AllowedOrigins;
 use crate::table::web_socket::{
     Handshakes, MaxDuration, OnOriginTerminating, Rebalance, WebSocketLimits, WebSocketPolicy,
@@ -54,10 +56,13 @@ impl Pass<'_> {
     ) -> Route {
         let served = self.is_served(findings);
         let methods = self.allowed_methods();
+        let source_ranges = self.source_ranges();
         let target = self.target(origins, findings);
         Route {
             pattern,
             viewer_protocol_policy: self.viewer_protocol_policy(),
+            target: if served && source_ranges.is_some() { target } else { RouteTarget::Broken },
+            source_ranges: source_ranges.unwrap_or_default(),
             allowed_methods: AllowedMethods::new(methods),
             // A negative one was refused with the object.
             max_request_body_bytes: self
@@ -65,7 +70,6 @@ impl Pass<'_> {
                 .max_request_body_bytes
                 .and_then(|most| most.try_into().ok()),
             web_socket: web_socket(&self.behavior.web_socket),
-            target: if served { target } else { RouteTarget::Broken },
         }
     }
 
@@ -98,6 +102,14 @@ impl Pass<'_> {
             None if self.spec.viewer_certificate.is_some() => ViewerProtocolPolicy::RedirectToHttps,
             None => ViewerProtocolPolicy::AllowAll,
         }
+    }
+
+    /// None where one is no range, which was refused with the object: without it others would be served.
+    fn source_ranges(self) -> Option<SourceRanges> {
+        let api::SourceRanges { allow, deny } = &self.behavior.source_ranges;
+        let parse =
+            |texts: &[String]| -> Option<Vec<IpNet>> { texts.iter().map(|text| text.parse().ok()).collect() };
+        Some(SourceRanges::new(parse(allow)?, parse(deny)?))
     }
 
     /// A name that is no token was refused with the object.

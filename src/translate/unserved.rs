@@ -7,9 +7,7 @@
 //! something out or protects an origin is withheld, since serving it without would be serving it open; what only
 //! makes things better is served without.
 
-use crate::api::{
-    Behavior, DistributionSpec, Origin, ResponseHeadersPolicy, SourceRanges, ViewerCertificate, WebSocket,
-};
+use crate::api::{Behavior, DistributionSpec, Origin, ResponseHeadersPolicy, ViewerCertificate, WebSocket};
 
 /// A field that is set, not at its default, and not served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +115,7 @@ pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
         max_request_body_bytes: _,
         compress,
         response_headers_policy,
-        source_ranges,
+        source_ranges: _,
         // All of it is served.
         web_socket:
             WebSocket {
@@ -133,7 +131,6 @@ pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
             },
     } = behavior;
     let mut found = Found::default();
-    found.withheld("sourceRanges", *source_ranges != SourceRanges::default());
     // It may take out what viewers must not see, or tell browsers what they must not do.
     found.withheld("responseHeadersPolicy", *response_headers_policy != ResponseHeadersPolicy::default());
     found.served_without("compress", *compress);
@@ -238,7 +235,6 @@ mod tests {
             ),
             (origin(json!({"service": {"namespace": "bank"}})), "service.namespace", Withheld),
             (origin(json!({"customHeaders": [header]})), "customHeaders[\"x-a\"].valueFrom", Withheld),
-            (behavior(json!({"sourceRanges": {"allow": ["10.0.0.0/8"]}})), "sourceRanges", Withheld),
             (
                 behavior(json!({"responseHeadersPolicy": {"removeHeaders": ["server"]}})),
                 "responseHeadersPolicy",
@@ -270,7 +266,7 @@ mod tests {
             }],
             "defaultCacheBehavior": {
                 "viewerProtocolPolicy": "https-only", "allowedMethods": ["GET"], "compress": false,
-                "maxRequestBodyBytes": 1,
+                "maxRequestBodyBytes": 1, "sourceRanges": {"allow": ["10.0.0.0/8"]},
                 "webSocket": {
                     "enabled": false, "idleTimeout": "0s", "allowedOrigins": ["https://a"],
                     "maxDuration": "1h", "maxDurationJitterPercent": 5, "pingInterval": "30s",

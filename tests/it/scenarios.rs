@@ -108,6 +108,11 @@ async fn sni() {
 }
 
 #[tokio::test]
+async fn source_ranges() {
+    play("source_ranges").await;
+}
+
+#[tokio::test]
 async fn traffic_moves() {
     play("traffic_moves").await;
 }

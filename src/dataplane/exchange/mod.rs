@@ -241,6 +241,7 @@ impl Exchange {
         let request = decide::Request {
             transport: self.viewer.transport(),
             scheme: self.account.record.sender.scheme,
+            viewer: Some(self.account.record.sender.address.ip),
             version: head.version,
             // A handshake is a GET, also where HTTP/2 calls it a CONNECT.
             method: if matches!(kind, RequestKind::WebSocket(_)) { &Method::GET } else { &head.method },

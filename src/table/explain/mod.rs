@@ -7,6 +7,9 @@ mod question;
 mod text;
 mod why;
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use question::{BadQuestion, Kind, Question};
@@ -17,6 +20,7 @@ use super::host::{HostName, HostPattern};
 use super::origin::{self, HostHeader, HttpVersion, Zone};
 use super::reason::Reason;
 use super::route::Routes;
+use super::source_ranges;
 use super::target::Target;
 use super::web_origin::Presented;
 use crate::nearest::nearest;
@@ -56,6 +60,8 @@ pub struct Asked {
     pub url: String,
     /// Whether it is a WebSocket handshake.
     pub web_socket: bool,
+    /// The viewer's address, where the question names one.
+    pub viewer: Option<String>,
 }
 
 /// The Distribution that answers for a host.
@@ -116,8 +122,22 @@ pub struct Behavior {
     pub root_object: Option<String>,
     /// What plain HTTP gets.
     pub viewer_protocol_policy: String,
+    /// Whose requests pass; none where everybody's do.
+    pub source_ranges: Option<SourceRanges>,
     /// Which methods pass.
     pub allowed_methods: Vec<String>,
+}
+
+/// From where requests pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceRanges {
+    /// The ranges that are served; none is all.
+    pub allow: Vec<String>,
+    /// The ranges that are not, though `allow` may have them.
+    pub deny: Vec<String>,
+    /// What they say of the viewer, where the question names one.
+    pub verdict: Option<String>,
 }
 
 /// What a viewer gets.
@@ -196,6 +216,7 @@ pub fn explain(table: &RoutingTable, question: &Question, https_redirect_port: u
             method: question.method.to_string(),
             url: question.url(),
             web_socket: question.kind == Kind::WebSocket,
+            viewer: question.viewer.map(|address| address.to_string()),
         },
         distribution: owner.map(|routes| tell_owner(routes, host)),
         did_you_mean: if owner.is_none() { nearest_alias(table, host) } else { None },
@@ -222,7 +243,7 @@ pub fn explain(table: &RoutingTable, question: &Question, https_redirect_port: u
         let replaced = decide::root_object(matched.routes, request);
         let target = replaced.as_ref().unwrap_or(&question.target);
         explanation.passed_over = passed_over(&matched, target.path());
-        explanation.behavior = Some(behavior(&matched, replaced.as_ref()));
+        explanation.behavior = Some(behavior(&matched, question, replaced.as_ref()));
         explanation.origin = origin(table, question, &matched, target);
     }
     let serving = explanation.origin.as_ref().is_some_and(|origin| !origin.endpoints.is_empty());
@@ -250,6 +271,7 @@ fn request<'q>(question: &'q Question, transport: Transport<'q>) -> Request<'q> 
     Request {
         transport,
         scheme: question.scheme,
+        viewer: question.viewer,
         version: http::Version::HTTP_11,
         method: &question.method,
         host: &question.authority.host,
@@ -326,15 +348,25 @@ fn passed_over(matched: &Match<'_>, path: &str) -> Vec<PassedOver> {
         .collect()
 }
 
-fn behavior(matched: &Match<'_>, root_object: Option<&Target>) -> Behavior {
+fn behavior(matched: &Match<'_>, question: &Question, root_object: Option<&Target>) -> Behavior {
     let Match { route, route_position, .. } = matched;
     Behavior {
         index: route.pattern.as_ref().map(|_| *route_position),
         path_pattern: route.label(),
         root_object: root_object.map(|target| target.path().to_owned()),
         viewer_protocol_policy: route.viewer_protocol_policy.as_str().to_owned(),
+        source_ranges: source_ranges(&route.source_ranges, question.viewer),
         allowed_methods: route.allowed_methods.iter().map(ToString::to_string).collect(),
     }
+}
+
+fn source_ranges(ranges: &source_ranges::SourceRanges, viewer: Option<IpAddr>) -> Option<SourceRanges> {
+    let texts = |ranges: &[IpNet]| ranges.iter().map(ToString::to_string).collect();
+    (!ranges.is_open()).then(|| SourceRanges {
+        allow: texts(ranges.allow()),
+        deny: texts(ranges.deny()),
+        verdict: viewer.map(|address| why::source(ranges.judge(address), address)),
+    })
 }
 
 /// How the origin would be asked, also where a policy keeps this request from it.

@@ -3,6 +3,8 @@
 //! The URL is taken as a viewer would send it, without any normalisation: what a request could not carry is no
 //! question.
 
+use std::net::IpAddr;
+
 use http::{HeaderValue, Method};
 
 use crate::table::decide::Scheme;
@@ -18,6 +20,7 @@ pub struct Question {
     pub(super) method: Method,
     pub(super) kind: Kind,
     pub(super) web_origin: Option<HeaderValue>,
+    pub(super) viewer: Option<IpAddr>,
 }
 
 /// What is asked for.
@@ -56,6 +59,9 @@ pub enum BadQuestion {
     /// A web origin that cannot stand in a header.
     #[error("{0:?} is no web origin; write one such as https://app.example.com")]
     WebOrigin(String),
+    /// No address.
+    #[error("{0:?} is no address; write one such as 192.0.2.7 or 2001:db8::7, without a port")]
+    Viewer(String),
 }
 
 impl Question {
@@ -85,7 +91,24 @@ impl Question {
         let web_origin = web_origin
             .map(|origin| origin.parse().map_err(|_| BadQuestion::WebOrigin(origin.to_owned())))
             .transpose()?;
-        Ok(Self { scheme, authority, target: Target::parse(&target)?, method, kind, web_origin })
+        Ok(Self {
+            scheme,
+            authority,
+            target: Target::parse(&target)?,
+            method,
+            kind,
+            web_origin,
+            viewer: None,
+        })
+    }
+
+    /// The same from this viewer, whom source ranges judge.
+    ///
+    /// # Errors
+    /// [`BadQuestion::Viewer`], for whoever asks.
+    pub fn of_viewer(self, address: &str) -> Result<Self, BadQuestion> {
+        let viewer: IpAddr = address.parse().map_err(|_| BadQuestion::Viewer(address.to_owned()))?;
+        Ok(Self { viewer: Some(viewer.to_canonical()), ..self })
     }
 
     /// The URL as it was understood.
@@ -148,6 +171,16 @@ mod tests {
         for (url, remedy) in rows {
             let told = understood(url).unwrap_err();
             assert!(told.contains(remedy), "{url}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_viewer_is_an_address() {
+        let ask = |viewer| Question::parse("https://h/", "GET", Kind::AsTheUrlSays, None)?.of_viewer(viewer);
+        assert_eq!(ask("::ffff:192.0.2.7").unwrap().viewer, Some([192, 0, 2, 7].into()));
+        for no_address in ["192.0.2.7:80", "192.0.2.0/24", "h", ""] {
+            let told = ask(no_address).unwrap_err().to_string();
+            assert!(told.contains("write one such as 192.0.2.7"), "{told}");
         }
     }
 

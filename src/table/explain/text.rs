@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::super::reason::Reason;
-use super::{Behavior, Explanation, Handshake, Origin, Outcome, Owner};
+use super::{Behavior, Explanation, Handshake, Origin, Outcome, Owner, SourceRanges};
 use crate::printable::printable;
 
 /// How far the names of the lines reach.
@@ -79,7 +79,14 @@ impl Lines<'_, '_> {
     }
 
     fn behavior(&mut self, behavior: &Behavior) -> fmt::Result {
-        let Behavior { index, path_pattern, root_object, viewer_protocol_policy, allowed_methods } = behavior;
+        let Behavior {
+            index,
+            path_pattern,
+            root_object,
+            viewer_protocol_policy,
+            source_ranges,
+            allowed_methods,
+        } = behavior;
         let matched = root_object.as_ref();
         let matched = matched.map(|path| format!(", for {path}, the defaultRootObject")).unwrap_or_default();
         match index {
@@ -88,7 +95,18 @@ impl Lines<'_, '_> {
             }
             None => self.line("behavior", format_args!("defaultCacheBehavior{matched}"))?,
         }
-        self.line("policy", format_args!("{viewer_protocol_policy}; {}", allowed_methods.join(", ")))
+        self.line("policy", format_args!("{viewer_protocol_policy}; {}", allowed_methods.join(", ")))?;
+        source_ranges.as_ref().map_or(Ok(()), |ranges| self.sources(ranges))
+    }
+
+    fn sources(&mut self, SourceRanges { allow, deny, verdict }: &SourceRanges) -> fmt::Result {
+        match verdict {
+            Some(verdict) => self.line("sources", verdict),
+            None => {
+                let (allow, deny) = (first_of(allow, "all"), first_of(deny, "none"));
+                self.line("sources", format_args!("allow {allow}; deny {deny}; no viewer to judge was named"))
+            }
+        }
     }
 
     fn origin(&mut self, origin: &Origin) -> fmt::Result {
@@ -106,5 +124,16 @@ impl Lines<'_, '_> {
             let zone = if endpoint.own_zone { ", of the own zone" } else { "" };
             self.line("endpoint", format_args!("{}{zone}", endpoint.address))
         })
+    }
+}
+
+/// The first few of a list that may be long, or what stands for none.
+fn first_of(texts: &[String], none: &str) -> String {
+    const SHOWN: usize = 8;
+    let shown = texts.get(..SHOWN).unwrap_or(texts).join(", ");
+    match texts.len().saturating_sub(SHOWN) {
+        0 if texts.is_empty() => none.to_owned(),
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }

@@ -1,9 +1,12 @@
 //! Why a request is refused, as a clause for people: which field of which behavior says so.
 
+use std::net::IpAddr;
+
 use super::super::RoutingTable;
 use super::super::certificate::OwnCertificate;
 use super::super::reason::Reason;
 use super::super::route::{Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy};
+use super::super::source_ranges::Verdict;
 use super::question::Question;
 
 /// Why [`decide`] gave this reason.
@@ -26,6 +29,10 @@ pub(super) fn refused(
         {
             "viewerProtocolPolicy is https-only, and the request is plain HTTP".to_owned()
         }
+        (Reason::SourceRange, _, Some(route)) => {
+            let judge = |address| source(route.source_ranges.judge(address), address);
+            question.viewer.map(judge).unwrap_or_default()
+        }
         (Reason::MethodNotAllowedByBehavior, _, Some(route)) => {
             let allowed: Vec<&str> = route.allowed_methods.iter().map(|method| method.as_str()).collect();
             format!("allowedMethods has {}, and not {}", allowed.join(", "), question.method)
@@ -41,6 +48,16 @@ pub(super) fn refused(
         ),
         (Reason::NoEndpoints, ..) => "what the behavior names cannot be served as it says".to_owned(),
         _ => "of what the request is".to_owned(),
+    }
+}
+
+/// What source ranges say of a viewer.
+pub(super) fn source(verdict: Verdict, viewer: IpAddr) -> String {
+    match verdict {
+        Verdict::Served(None) => format!("sourceRanges.deny has no range for {viewer}"),
+        Verdict::Served(Some(range)) => format!("sourceRanges.allow has {range} for {viewer}"),
+        Verdict::Denied(range) => format!("sourceRanges.deny has {range} for {viewer}"),
+        Verdict::NotAllowed => format!("sourceRanges.allow has no range for {viewer}"),
     }
 }
 

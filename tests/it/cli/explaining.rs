@@ -23,11 +23,13 @@ fn a_replica_and_its_manifests_give_the_same_answer() {
     let serving = Serving::start(folder.path(), &[]);
     let admin = format!("http://{}", serving.admin);
     for url in ["http://example.com/a?b=c&d", "http://exmaple.com/", "ws://example.com/chat"] {
-        let of_replica = explained(&[url, "--admin", &admin]);
-        assert_eq!(of_replica, explained(&[url, "--manifests", path]));
+        let of_viewer = [url, "--viewer", "192.0.2.7"];
+        let of_replica = explained(&[&of_viewer[..], &["--admin", &admin]].concat());
+        assert_eq!(of_replica, explained(&[&of_viewer[..], &["--manifests", path]].concat()));
         let json = explained(&[url, "--admin", &admin, "--format", "json"]);
         let json: Value = serde_json::from_str(&json).expect("one JSON object");
         assert_eq!(json["request"]["url"], url);
+        assert!(json["request"]["viewer"].is_null());
     }
     assert!(explained(&["http://example.com/", "--admin", &admin]).contains("endpoint     127.0.0.1:9\n"));
     assert!(explained(&["http://exmaple.com/", "--admin", &admin]).contains("did you mean example.com?"));

@@ -26,5 +26,6 @@ mod retries;
 pub(crate) mod rig;
 mod rollout;
 mod slow_viewers;
+mod source_ranges;
 mod streaming;
 pub(crate) mod tls;

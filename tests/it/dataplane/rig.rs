@@ -25,6 +25,7 @@ use tidegate::table::path_pattern::PathPattern;
 use tidegate::table::route::{
     AllowedMethods, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy, ViewerProtocols,
 };
+use tidegate::table::source_ranges::SourceRanges;
 use tidegate::table::web_socket::WebSocketPolicy;
 use tidegate::table::{Hosts, RoutingTable};
 use tidegate::telemetry::access_log::{self, Scope};
@@ -340,6 +341,7 @@ pub(crate) struct RouteShape {
     pub(crate) viewers: ViewerProtocolPolicy,
     pub(crate) web_socket: fn(&mut WebSocketPolicy),
     pub(crate) max_request_body_bytes: Option<u64>,
+    pub(crate) source_ranges: fn() -> SourceRanges,
 }
 
 impl Site {
@@ -348,6 +350,7 @@ impl Site {
             viewers: ViewerProtocolPolicy::AllowAll,
             web_socket: |_| {},
             max_request_body_bytes: None,
+            source_ranges: SourceRanges::default,
         };
         Self {
             name,
@@ -425,6 +428,7 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
                 Method::OPTIONS,
             ]),
             max_request_body_bytes: shape.max_request_body_bytes,
+            source_ranges: (shape.source_ranges)(),
             web_socket: web_socket(shape),
             target: target.clone(),
         };

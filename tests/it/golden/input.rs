@@ -92,7 +92,11 @@ fn kind_of(name: &str) -> Kind {
 fn question(document: &Value) -> Question {
     let method = document["method"].as_str().unwrap_or("GET");
     let url = document["url"].as_str().unwrap();
-    Question::parse(url, method, explain::Kind::AsTheUrlSays, document["origin"].as_str()).unwrap()
+    let question = Question::parse(url, method, explain::Kind::AsTheUrlSays, document["origin"].as_str());
+    match document["viewer"].as_str() {
+        Some(viewer) => question.unwrap().of_viewer(viewer).unwrap(),
+        None => question.unwrap(),
+    }
 }
 
 /// An object that does not decode leaves its last version where it is.
