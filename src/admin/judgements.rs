@@ -160,6 +160,8 @@ fn is_in_snapshot(snapshot: &Snapshot, kind: Kind, key: &ObjectKey) -> bool {
         Kind::EndpointSlice => snapshot.endpoint_slices.contains_key(key),
         Kind::Secret => snapshot.secrets.contains_key(key),
         Kind::ConfigMap => snapshot.config_maps.contains_key(key),
+        // One that does not decode grants nothing.
+        Kind::ReferenceGrant => false,
     }
 }
 

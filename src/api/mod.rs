@@ -1,5 +1,7 @@
 //! The `tidegate.io/v1alpha1` Distribution API: what users write and what they read back.
 //!
+//! `foreign` is the one kind of another API that has no types in `k8s_openapi`.
+//!
 //! These are plain values with serde on them.
 //! They do not know whether the objects they name exist, who holds a host, or what time it is: that is for `translate` and `conditions`.
 //! Unknown fields are ignored on decoding, so that an older binary can still serve a newer object.
@@ -14,6 +16,7 @@ mod custom_error_response;
 mod defaults;
 mod distribution;
 mod duration;
+mod foreign;
 mod form;
 mod load_balancing;
 mod origin;
@@ -33,6 +36,7 @@ pub use crd::{crd, crd_yaml};
 pub use custom_error_response::CustomErrorResponse;
 pub use distribution::{Distribution, DistributionSpec};
 pub use duration::{Duration, DurationError};
+pub use foreign::{ReferenceGrant, ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo};
 pub use load_balancing::{Algorithm, HashOn, LoadBalancing, OutlierDetection, SessionAffinity};
 pub use origin::{
     FailoverCriteria, HostHeader, Origin, OriginCustomHeader, OriginGroup, OriginProtocolPolicy, OriginTls,

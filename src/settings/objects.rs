@@ -10,7 +10,8 @@ use clap::{ArgAction, Args};
 pub struct Objects {
     /// Serve the YAML under PATH (a file or a directory) instead of a cluster, and reload it when it changes
     ///
-    /// May be given several times. The same kinds as in a cluster: Distribution, Service, EndpointSlice, Secret.
+    /// May be given several times. The same kinds as in a cluster: Distribution, Service, EndpointSlice, Secret,
+    /// ConfigMap, ReferenceGrant.
     #[arg(long, env = "TIDEGATE_MANIFESTS", value_name = "PATH")]
     pub manifests: Vec<PathBuf>,
 

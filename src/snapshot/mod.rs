@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::{Serialize, Serializer};
 
-use crate::api::Distribution;
+use crate::api::{Distribution, ReferenceGrant};
 use crate::object::ObjectKey;
 
 /// Everything that translation may look at.
@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub secrets: BTreeMap<ObjectKey, Arc<Secret>>,
     /// ConfigMaps, at least those that a Distribution names.
     pub config_maps: BTreeMap<ObjectKey, Arc<ConfigMap>>,
+    /// ReferenceGrants.
+    pub reference_grants: BTreeMap<ObjectKey, Arc<ReferenceGrant>>,
     /// What could not be read.
     pub problems: Problems,
 }
@@ -41,6 +43,7 @@ impl fmt::Debug for Snapshot {
             .field("endpoint_slices", &self.endpoint_slices.keys())
             .field("secrets", &self.secrets.keys())
             .field("config_maps", &self.config_maps.keys())
+            .field("reference_grants", &self.reference_grants.keys())
             .field("problems", &self.problems)
             .finish()
     }
@@ -59,12 +62,20 @@ pub enum Kind {
     Secret,
     /// `v1 ConfigMap`.
     ConfigMap,
+    /// `gateway.networking.k8s.io/v1 ReferenceGrant`, or its `v1beta1`.
+    ReferenceGrant,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Distribution, Self::Service, Self::EndpointSlice, Self::Secret, Self::ConfigMap];
+    pub const ALL: [Self; 6] = [
+        Self::Distribution,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Secret,
+        Self::ConfigMap,
+        Self::ReferenceGrant,
+    ];
 
     /// The kind's name as Kubernetes writes it.
     pub fn as_str(self) -> &'static str {
@@ -74,6 +85,7 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
+            Self::ReferenceGrant => "ReferenceGrant",
         }
     }
 }

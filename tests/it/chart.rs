@@ -155,6 +155,7 @@ fn the_permissions_are_these_and_no_more() -> anyhow::Result<()> {
             "tidegate.io/distributions/status patch",
             "/services,secrets,configmaps get,list,watch",
             "discovery.k8s.io/endpointslices get,list,watch",
+            "gateway.networking.k8s.io/referencegrants get,list,watch",
             "events.k8s.io/events create,patch",
         ]
     );

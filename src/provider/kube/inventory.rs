@@ -22,7 +22,7 @@ use super::observed::Observed;
 use super::scope::Scope;
 use super::shelf::{Effect, Shelf};
 use super::shown::Shown;
-use crate::api::Distribution;
+use crate::api::{Distribution, ReferenceGrant};
 use crate::object::ObjectKey;
 use crate::provider::Change;
 use crate::snapshot::{Kind, Problems, Snapshot, Undecodable};
@@ -38,6 +38,7 @@ pub(crate) struct Inventory {
     pub(crate) named_secrets: Shelf<Secret>,
     /// Those that are watched by name.
     pub(crate) config_maps: Shelf<ConfigMap>,
+    pub(crate) reference_grants: Shelf<ReferenceGrant>,
     shown: Shown,
     /// The watchers of kinds that have not listed yet.
     unlisted: BTreeSet<(Kind, Scope)>,
@@ -57,6 +58,7 @@ impl Inventory {
             secrets: Shelf::default(),
             named_secrets: Shelf::default(),
             config_maps: Shelf::default(),
+            reference_grants: Shelf::default(),
             shown: Shown::new(names),
             unlisted,
             complete: false,
@@ -115,7 +117,9 @@ impl Inventory {
             _ if self.shown.is_named(name) => Effect::default(),
             Kind::Secret => self.named_secrets.delete(key),
             Kind::ConfigMap => self.config_maps.delete(key),
-            Kind::Distribution | Kind::Service | Kind::EndpointSlice => Effect::default(),
+            Kind::Distribution | Kind::Service | Kind::EndpointSlice | Kind::ReferenceGrant => {
+                Effect::default()
+            }
         };
         gone | self.recovered(*kind, &Scope::Object(key.clone()))
     }
@@ -133,8 +137,25 @@ impl Inventory {
         match K::KIND {
             Kind::Distribution => Effect::default(),
             _ if fault.may_pass() => self.listed(K::KIND, scope),
-            Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => Effect::default(),
+            Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap | Kind::ReferenceGrant => {
+                Effect::default()
+            }
         }
+    }
+
+    /// Takes that the API server does not know an optional kind, and for how long it has not. What it said before it
+    /// forgot the kind it may say again: for a moment after its restart it knows no kind of others.
+    pub(crate) fn absent<K: Watched>(&mut self, scope: &Scope, age: Duration, limits: Limits) -> Effect {
+        let unlisted = self.unlisted.contains(&(K::KIND, scope.clone()));
+        if unlisted || age >= limits.patience {
+            return self.replace::<K>(scope, Vec::new()) | self.recovered(K::KIND, scope);
+        }
+        Effect::default()
+    }
+
+    /// Whether every watcher of a kind has listed.
+    fn has_listed(&self, kind: Kind) -> bool {
+        self.unlisted.iter().all(|(unlisted, _)| *unlisted != kind)
     }
 
     /// Waits no longer for a first list of one name, whatever `fault` holds it up: after `waited` it counts as
@@ -171,6 +192,7 @@ impl Inventory {
             endpoint_slices: self.endpoint_slices.objects.clone(),
             secrets: self.secrets(),
             config_maps: self.config_maps.objects.clone(),
+            reference_grants: self.reference_grants.objects.clone(),
             problems: self.problems(),
         })
     }
@@ -203,6 +225,7 @@ impl Inventory {
         problems.undecodable.extend(undecodable(&self.secrets));
         problems.undecodable.extend(undecodable(&self.named_secrets));
         problems.undecodable.extend(undecodable(&self.config_maps));
+        problems.undecodable.extend(undecodable(&self.reference_grants));
         let refused = self.shown.refused().map(|name| (name.clone(), past_limit(name, self.shown.limit())));
         problems.unreadable.extend(refused);
         for ((kind, scope), remedy) in &self.degraded {
@@ -270,6 +293,13 @@ impl Shared {
 
     pub(crate) fn changes(&self) -> watch::Receiver<Change> {
         self.changes.subscribe()
+    }
+
+    /// Waits until every watcher of a kind has listed.
+    pub(crate) async fn listed(&self, kind: Kind) {
+        // It ends with the sender, which lives in `self`.
+        let mut changes = self.changes();
+        let _listed = changes.wait_for(|_| self.lock().has_listed(kind)).await;
     }
 
     /// What Distributions name.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::inventory::Inventory;
 use super::scope::Scope;
 use super::shelf::Shelf;
-use crate::api::Distribution;
+use crate::api::{Distribution, ReferenceGrant};
 use crate::snapshot::Kind;
 
 /// The keys of a Secret that are read.
@@ -40,6 +40,10 @@ pub(crate) trait Watched:
     const KEEPS_STATUS: bool = false;
     /// Whether what is wrong with an object must not be quoted.
     const CONFIDENTIAL: bool = false;
+    /// Whether a cluster may do without the kind, which then is an empty one.
+    const IS_OPTIONAL: bool = false;
+    /// An older version of the same shape, for API servers that do not know the newer one.
+    const OLDER_VERSION: Option<&'static str> = None;
     /// Whether objects belong to a class.
     const HAS_CLASS: bool = false;
 
@@ -109,5 +113,15 @@ impl Watched for ConfigMap {
 
     fn shelf<'i>(inventory: &'i mut Inventory, _scope: &Scope) -> &'i mut Shelf<Self> {
         &mut inventory.config_maps
+    }
+}
+
+impl Watched for ReferenceGrant {
+    const KIND: Kind = Kind::ReferenceGrant;
+    const IS_OPTIONAL: bool = true;
+    const OLDER_VERSION: Option<&'static str> = Some("v1beta1");
+
+    fn shelf<'i>(inventory: &'i mut Inventory, _scope: &Scope) -> &'i mut Shelf<Self> {
+        &mut inventory.reference_grants
     }
 }

@@ -31,7 +31,7 @@ use self::inventory::Shared;
 use self::scope::Scope;
 use self::watch::Task;
 use super::{Change, Class, Provider};
-use crate::api::Distribution;
+use crate::api::{Distribution, ReferenceGrant};
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot};
 use crate::telemetry::metrics::Metrics;
@@ -85,7 +85,8 @@ pub struct Settings {
 }
 
 /// The kinds of which all is listed, of Secrets those of one type; the rest is watched by name.
-const LISTED: [Kind; 4] = [Kind::Distribution, Kind::Service, Kind::EndpointSlice, Kind::Secret];
+const LISTED: [Kind; 5] =
+    [Kind::Distribution, Kind::Service, Kind::EndpointSlice, Kind::Secret, Kind::ReferenceGrant];
 
 /// The provider of a cluster's objects. Cheap to clone; all clones see the same.
 #[derive(Clone, Debug)]
@@ -119,7 +120,8 @@ impl KubeProvider {
             tasks.spawn(watch::watch::<Distribution>(task.clone(), cancel.clone()));
             tasks.spawn(watch::watch::<Service>(task.clone(), cancel.clone()));
             tasks.spawn(watch::watch::<EndpointSlice>(task.clone(), cancel.clone()));
-            tasks.spawn(watch::watch::<Secret>(task, cancel.clone()));
+            tasks.spawn(watch::watch::<Secret>(task.clone(), cancel.clone()));
+            tasks.spawn(watch::watch::<ReferenceGrant>(task, cancel.clone()));
         }
         (Self(shared), Watchers { tasks, cancel: cancel.clone() })
     }

@@ -102,7 +102,9 @@ async fn watch_one(task: Task, name: Name, end: CancellationToken) -> Name {
         Kind::Secret => watch::watch::<Secret>(task, end).await,
         Kind::ConfigMap => watch::watch::<ConfigMap>(task, end).await,
         // Listed, and so never named.
-        Kind::Distribution | Kind::Service | Kind::EndpointSlice => end.cancelled().await,
+        Kind::Distribution | Kind::Service | Kind::EndpointSlice | Kind::ReferenceGrant => {
+            end.cancelled().await;
+        }
     }
     name
 }

@@ -96,23 +96,27 @@ fn decode<K: Watched>(object: Value) -> Result<Arc<K>, String> {
     })
 }
 
+/// The version of a kind's API that is asked for; none is the newest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Version(pub(crate) Option<&'static str>);
+
 impl<K: Watched> Resource for Observed<K> {
-    type DynamicType = ();
+    type DynamicType = Version;
     type Scope = NamespaceResourceScope;
 
-    fn kind((): &()) -> Cow<'_, str> {
+    fn kind(_version: &Version) -> Cow<'_, str> {
         K::kind(&())
     }
 
-    fn group((): &()) -> Cow<'_, str> {
+    fn group(_version: &Version) -> Cow<'_, str> {
         K::group(&())
     }
 
-    fn version((): &()) -> Cow<'_, str> {
-        K::version(&())
+    fn version(version: &Version) -> Cow<'_, str> {
+        version.0.map_or_else(|| K::version(&()), Cow::Borrowed)
     }
 
-    fn plural((): &()) -> Cow<'_, str> {
+    fn plural(_version: &Version) -> Cow<'_, str> {
         K::plural(&())
     }
 

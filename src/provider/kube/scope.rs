@@ -5,7 +5,7 @@ use std::fmt;
 use kube::{Api, Client};
 
 use super::kinds::Watched;
-use super::observed::Observed;
+use super::observed::{Observed, Version};
 use crate::object::ObjectKey;
 
 /// The part of the cluster that one watcher sees.
@@ -43,11 +43,12 @@ impl Scope {
     }
 
     /// The API of a kind in this scope.
-    pub(crate) fn api<K: Watched>(&self, client: Client) -> Api<Observed<K>> {
+    pub(crate) fn api<K: Watched>(&self, client: Client, version: Version) -> Api<Observed<K>> {
+        let all = Api::all_with(client, &version);
         match self {
-            Self::Cluster => Api::all(client),
-            Self::Namespace(namespace) => Api::namespaced(client, namespace),
-            Self::Object(name) => Api::namespaced(client, &name.namespace),
+            Self::Cluster => all,
+            Self::Namespace(namespace) => all.constrain(namespace),
+            Self::Object(name) => all.constrain(&name.namespace),
         }
     }
 

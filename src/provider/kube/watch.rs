@@ -17,9 +17,10 @@ use super::Limits;
 use super::fault::{Fault, Outage};
 use super::inventory::Shared;
 use super::kinds::Watched;
-use super::observed::Observed;
+use super::observed::{Observed, Version};
 use super::scope::Scope;
 use crate::provider::Class;
+use crate::snapshot::Kind;
 use crate::telemetry::metrics::Metrics;
 
 /// What one watcher needs.
@@ -35,13 +36,29 @@ pub(crate) struct Task {
 
 /// Watches the kind `K` until `cancel`.
 pub(crate) async fn watch<K: Watched>(task: Task, cancel: CancellationToken) {
-    let mut watch =
-        Watch { task, backoff: DefaultBackoff::default(), outage: Outage::default(), begun: Instant::now() };
-    cancel.run_until_cancelled(watch.forever::<K>()).await;
+    let shared = Arc::clone(&task.shared);
+    let mut watch = Watch {
+        task,
+        version: Version::default(),
+        backoff: DefaultBackoff::default(),
+        outage: Outage::default(),
+        begun: Instant::now(),
+    };
+    let watching = async {
+        if K::IS_OPTIONAL {
+            // An API server that lists Distributions has read its CustomResourceDefinitions: what it does not know
+            // from then on does not exist.
+            shared.listed(Kind::Distribution).await;
+        }
+        watch.forever::<K>().await;
+    };
+    cancel.run_until_cancelled(watching).await;
 }
 
 struct Watch {
     task: Task,
+    /// The version that the API server knows, as far as it was asked.
+    version: Version,
     backoff: DefaultBackoff,
     outage: Outage,
     /// When it first asked.
@@ -53,17 +70,27 @@ impl Watch {
         loop {
             // A stream that failed is dropped, not polled again: one that starts with 410 would ask for the same
             // version for ever, and after an outage only a new list shows what was missed.
-            if let Err(fault) = self.follow::<K>().await {
-                self.failed::<K>(&fault);
-                self.back_off().await;
+            match self.follow::<K>().await {
+                Err(Fault::Missing) if self.turn_to_another_version::<K>() => {}
+                Err(Fault::Missing) if K::IS_OPTIONAL => {
+                    self.absent::<K>();
+                    self.back_off().await;
+                }
+                Err(fault) => {
+                    self.failed::<K>(&fault);
+                    self.back_off().await;
+                }
+                Ok(()) => {}
             }
         }
     }
 
     /// Lists and follows the kind until the time to list it afresh, or until it fails.
     async fn follow<K: Watched>(&mut self) -> Result<(), Fault> {
-        let mut events =
-            pin!(watcher(self.task.scope.api::<K>(self.task.client.clone()), self.config::<K>()));
+        let mut events = pin!(watcher(
+            self.task.scope.api::<K>(self.task.client.clone(), self.version),
+            self.config::<K>()
+        ));
         let mut listing = Some(Vec::new());
         let fresh_list = Instant::now() + jittered(self.task.limits.relist);
         // After an outage a list alone proves nothing, since the right to watch may still be missing: what counts
@@ -123,6 +150,27 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// Turns to the older version of a kind, and from that back to the newer; true where there is one left to ask
+    /// for.
+    fn turn_to_another_version<K: Watched>(&mut self) -> bool {
+        self.version = match self.version {
+            Version(None) => Version(K::OLDER_VERSION),
+            Version(Some(_)) => Version::default(),
+        };
+        self.version != Version::default()
+    }
+
+    /// An optional kind that the API server does not know is no fault, and may come at any time.
+    fn absent<K: Watched>(&mut self) {
+        let (now, limits) = (Instant::now(), self.task.limits);
+        if self.outage.failed(&Fault::Missing, now, limits.patience) {
+            let sentence = Fault::Missing.sentence::<K>(&self.task.scope);
+            tracing::info!(event = "watch.absent", kind = K::KIND.as_str(), scope = %self.task.scope, "{sentence}");
+        }
+        let (scope, age) = (&self.task.scope, self.outage.age(now));
+        self.task.shared.update(|inventory| inventory.absent::<K>(scope, age, limits));
     }
 
     fn failed<K: Watched>(&mut self, fault: &Fault) {

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 
 use super::schema::{self, Flaw};
 use super::yaml::{self, Content, Node, Position};
-use crate::api::{self, Distribution, DistributionSpec, DistributionStatus, Violation};
+use crate::api::{
+    self, Distribution, DistributionSpec, DistributionStatus, ReferenceGrant, ReferenceGrantSpec, Violation,
+};
 use crate::nearest::nearest;
 use crate::object::ObjectKey;
 use crate::snapshot::Kind;
@@ -63,6 +65,8 @@ pub(crate) enum Object {
     Secret(Arc<Secret>),
     /// A ConfigMap.
     ConfigMap(Arc<ConfigMap>),
+    /// A ReferenceGrant.
+    ReferenceGrant(Arc<ReferenceGrant>),
 }
 
 /// Only the kind: a Secret holds keys.
@@ -74,6 +78,7 @@ impl fmt::Debug for Object {
             Self::EndpointSlice(_) => "EndpointSlice",
             Self::Secret(_) => "Secret",
             Self::ConfigMap(_) => "ConfigMap",
+            Self::ReferenceGrant(_) => "ReferenceGrant",
         })
     }
 }
@@ -86,6 +91,7 @@ impl PartialEq for Object {
             (Self::EndpointSlice(one), Self::EndpointSlice(other)) => one == other,
             (Self::Secret(one), Self::Secret(other)) => one == other,
             (Self::ConfigMap(one), Self::ConfigMap(other)) => one == other,
+            (Self::ReferenceGrant(one), Self::ReferenceGrant(other)) => one == other,
             _ => false,
         }
     }
@@ -156,7 +162,7 @@ fn kind(node: &Node) -> Result<Kind, Flaw> {
     };
     let version = version_of(kind);
     match node.field("apiVersion").and_then(Node::text) {
-        Some(written) if written == version => Ok(kind),
+        Some(written) if written == version || Some(written) == older_version_of(kind) => Ok(kind),
         Some(written) => {
             Err(flaw("apiVersion", format!("unknown version `{written}` of {name}; write `{version}`")))
         }
@@ -170,7 +176,13 @@ fn version_of(kind: Kind) -> &'static str {
         Kind::Distribution => "tidegate.io/v1alpha1",
         Kind::Service | Kind::Secret | Kind::ConfigMap => "v1",
         Kind::EndpointSlice => "discovery.k8s.io/v1",
+        Kind::ReferenceGrant => "gateway.networking.k8s.io/v1",
     }
+}
+
+/// An older version of the same shape.
+fn older_version_of(kind: Kind) -> Option<&'static str> {
+    (kind == Kind::ReferenceGrant).then_some("gateway.networking.k8s.io/v1beta1")
 }
 
 /// The namespace and name of a document, where there is a name.
@@ -197,6 +209,7 @@ fn object(node: &Node, kind: Kind) -> Result<Object, Vec<Flaw>> {
         Kind::EndpointSlice => decode(node, value).map(Arc::new).map(Object::EndpointSlice),
         Kind::Secret => decode(node, value).map(plain_data).map(Arc::new).map(Object::Secret),
         Kind::ConfigMap => decode(node, value).map(Arc::new).map(Object::ConfigMap),
+        Kind::ReferenceGrant => decode(node, value).map(Arc::new).map(Object::ReferenceGrant),
     }
 }
 
@@ -273,12 +286,26 @@ fn schema_of(kind: Kind) -> &'static Value {
     static ENDPOINT_SLICE: LazyLock<Value> = LazyLock::new(schema_for::<EndpointSlice>);
     static SECRET: LazyLock<Value> = LazyLock::new(schema_for::<Secret>);
     static CONFIG_MAP: LazyLock<Value> = LazyLock::new(schema_for::<ConfigMap>);
+    static REFERENCE_GRANT: LazyLock<Value> = LazyLock::new(|| {
+        let mut schemas = generator();
+        json!({
+            "type": "object",
+            "required": ["metadata", "spec"],
+            "properties": {
+                "apiVersion": {"type": "string"},
+                "kind": {"type": "string"},
+                "metadata": schemas.subschema_for::<ObjectMeta>(),
+                "spec": schemas.subschema_for::<ReferenceGrantSpec>(),
+            },
+        })
+    });
     match kind {
         Kind::Distribution => &DISTRIBUTION,
         Kind::Service => &SERVICE,
         Kind::EndpointSlice => &ENDPOINT_SLICE,
         Kind::Secret => &SECRET,
         Kind::ConfigMap => &CONFIG_MAP,
+        Kind::ReferenceGrant => &REFERENCE_GRANT,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the Kubernetes provider makes of an API server that answers, and of one that fails.
 
 mod faults;
+mod grants;
 mod naming;
 pub(crate) mod stub;
 mod watching;

@@ -30,7 +30,7 @@ struct State {
     /// Every event so far, with its version.
     events: Vec<(u64, Event)>,
     watches: Vec<(Picked, mpsc::UnboundedSender<Bytes>)>,
-    /// Plurals, or `PLURAL/NAME`, with the status code they answer; none where they are silent.
+    /// Plurals, `PLURAL/NAME` or `VERSION/PLURAL`, with the status code they answer; none where they are silent.
     failing: BTreeMap<String, Option<u16>>,
     /// Plurals whose next watch starts with 410.
     expired: BTreeSet<String>,
@@ -206,7 +206,8 @@ impl State {
         let namespace = namespace.and_then(|at| segments.get(at + 1)).copied();
         let picked = Picked::by(&plural, namespace, query);
         let one = picked.name().and_then(|name| self.failing.get(&name));
-        if let Some(code) = self.failing.get(&plural).or(one) {
+        let versioned = segments.get(2).and_then(|version| self.failing.get(&format!("{version}/{plural}")));
+        if let Some(code) = self.failing.get(&plural).or(one).or(versioned) {
             return code.map(|code| failure(code, "Refused", "not for you"));
         }
         if query.contains("watch=true") {

@@ -63,7 +63,7 @@ fn unknown_kinds_and_versions_are_told_what_to_write() {
     assert_eq!(
         flaws("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n"),
         [
-            "2:1 kind: unknown kind `Deployment`; a folder may hold Distribution, Service, EndpointSlice, Secret, ConfigMap"
+            "2:1 kind: unknown kind `Deployment`; a folder may hold Distribution, Service, EndpointSlice, Secret, ConfigMap, ReferenceGrant"
         ]
     );
     assert_eq!(
@@ -160,6 +160,26 @@ fn broken_syntax_hides_what_follows() {
 }
 
 #[test]
+fn a_reference_grant_is_read_in_both_versions_and_in_no_other() {
+    let grant = |version: &str, field: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/{version}\nkind: ReferenceGrant\nmetadata: {{name: a}}\n\
+             spec: {{{field}: [], to: [{{group: '', kind: Service}}]}}\n"
+        )
+    };
+    for version in ["v1", "v1beta1"] {
+        let document = only(&grant(version, "from"));
+        assert!(matches!(document.object, Ok(Object::ReferenceGrant(_))), "{:?}", document.object);
+    }
+    assert_eq!(
+        flaws(&grant("v1alpha2", "from")),
+        ["1:1 apiVersion: unknown version `gateway.networking.k8s.io/v1alpha2` of ReferenceGrant; \
+          write `gateway.networking.k8s.io/v1`"]
+    );
+    assert!(flaws(&grant("v1", "fromm"))[0].contains("did you mean `from`?"));
+}
+
+#[test]
 fn a_document_of_another_api_is_told_from_a_slip() {
     let rows = [
         ("apps/v1", "Deployment", Of::Others),
@@ -167,6 +187,8 @@ fn a_document_of_another_api_is_told_from_a_slip() {
         ("v1", "ServiceAccount", Of::Others),
         ("serving.knative.dev/v1", "Service", Of::Others),
         ("cloudfront.services.k8s.aws/v1alpha1", "Distribution", Of::Others),
+        ("gateway.networking.k8s.io/v1", "HTTPRoute", Of::Others),
+        ("gateway.networking.k8s.io/v1", "ReferenceGrant", Of::Ours),
         ("v1", "Secret", Of::Ours),
         ("v2", "Secret", Of::Ours),
         ("discovery.k8s.io/v1beta1", "EndpointSlice", Of::Ours),
