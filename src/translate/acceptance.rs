@@ -39,7 +39,7 @@ pub(super) fn judge(inputs: &Inputs, findings: &mut Vec<Finding>) -> Acceptance 
         let message = format!("{}; all requests get 503.", violations.join("; "));
         findings.push(Finding { reason: Reason::Invalid, field, message });
     }
-    for found in unserved::of_distribution(&inputs.distribution.spec, &inputs.key.namespace) {
+    for found in unserved::of_distribution(&inputs.distribution.spec) {
         let field = format!("spec.{}", found.field);
         findings.push(match found.effect {
             Effect::Withheld => {

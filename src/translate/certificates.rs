@@ -67,13 +67,12 @@ impl LoadedSecret {
     }
 }
 
-/// The Secret that a Distribution's viewers are to be shown; none without `viewerCertificate` and for one of
-/// another namespace, which is not served yet.
+/// The Secret that a Distribution's viewers are to be shown, whether that is permitted or not; none without
+/// `viewerCertificate`.
 pub(super) fn secret_of(distribution: &ObjectKey, spec: &DistributionSpec) -> Option<ObjectKey> {
     let named = spec.viewer_certificate.as_ref()?;
     let namespace = named.secret_namespace.as_ref().unwrap_or(&distribution.namespace);
-    (*namespace == distribution.namespace)
-        .then(|| ObjectKey::new(namespace.as_str(), named.secret_name.as_str()))
+    Some(ObjectKey::new(namespace.as_str(), named.secret_name.as_str()))
 }
 
 /// The Secrets that a Distribution's origins are shown the certificates of.

@@ -11,7 +11,9 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use super::aliases::Claim;
 use super::certificates::{self, Audience, LoadedSecret, LoadedSecrets};
+use super::grants::{self, Grants};
 use super::lookup::{Lookup, Object, clause, nearest_in_namespace};
+use super::services;
 use crate::api::Distribution;
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot, Undecodable};
@@ -30,8 +32,8 @@ pub(super) struct Inputs {
     pub undecodable: Option<Undecodable>,
     /// What came of its aliases, in their order.
     pub claims: Vec<Claim>,
-    /// The Services of its own namespace that its origins name.
-    pub backends: BTreeMap<String, Backend>,
+    /// The Services that its origins name.
+    pub backends: BTreeMap<ObjectKey, Backend>,
     /// The Secret of its `viewerCertificate`; none where there is nothing to look for.
     pub certificate: Option<NamedSecret>,
     /// The Secrets that hold the authorities of its origins, by name.
@@ -42,6 +44,8 @@ pub(super) struct Inputs {
     pub client_certificates: BTreeMap<String, NamedSecret>,
     /// Why EndpointSlices cannot be read, as a clause.
     pub slices_unreadable: Option<String>,
+    /// Why ReferenceGrants cannot be read, as a clause, where it names something of another namespace.
+    pub grants_unreadable: Option<String>,
 }
 
 /// A Service and its EndpointSlices.
@@ -66,6 +70,7 @@ pub(super) struct NamedSecret {
 pub(super) struct Cluster<'s> {
     snapshot: &'s Snapshot,
     claims: &'s BTreeMap<ObjectKey, Vec<Claim>>,
+    grants: &'s Grants<'s>,
     secrets: &'s LoadedSecrets,
     /// By namespace and Service.
     slices: BTreeMap<(&'s str, &'s str), Vec<&'s Arc<EndpointSlice>>>,
@@ -76,6 +81,7 @@ impl<'s> Cluster<'s> {
     pub(super) fn new(
         snapshot: &'s Snapshot,
         claims: &'s BTreeMap<ObjectKey, Vec<Claim>>,
+        grants: &'s Grants<'s>,
         secrets: &'s LoadedSecrets,
     ) -> Self {
         let mut slices: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -85,13 +91,17 @@ impl<'s> Cluster<'s> {
                 slices.entry((key.namespace.as_str(), service.as_str())).or_default().push(slice);
             }
         }
-        Self { snapshot, claims, secrets, slices }
+        Self { snapshot, claims, grants, secrets, slices }
     }
 
-    fn backend(&self, key: &ObjectKey) -> Backend {
+    fn backend(&self, distribution: &ObjectKey, key: &ObjectKey) -> Backend {
+        if !self.grants.permit(distribution, Kind::Service, key) {
+            let remedy = grants::remedy(distribution, Kind::Service, key);
+            return Backend { service: Lookup::not_permitted(remedy), slices: Vec::new() };
+        }
         let services = &self.snapshot.services;
         let service = Lookup::of(key, services.get(key), Kind::Service, &self.snapshot.problems, || {
-            nearest_in_namespace(key, services)
+            nearest_for(distribution, key, services)
         });
         let slices = self.slices.get(&(key.namespace.as_str(), key.name.as_str()));
         let slices = slices.into_iter().flatten().map(|slice| Object(Arc::clone(slice))).collect();
@@ -112,10 +122,14 @@ impl<'s> Cluster<'s> {
         })
     }
 
-    fn secret(&self, audience: Audience, key: ObjectKey) -> NamedSecret {
+    fn secret(&self, distribution: &ObjectKey, audience: Audience, key: ObjectKey) -> NamedSecret {
+        if !self.grants.permit(distribution, Kind::Secret, &key) {
+            let remedy = grants::remedy(distribution, Kind::Secret, &key);
+            return NamedSecret { key, lookup: Lookup::not_permitted(remedy) };
+        }
         let loaded = self.secrets.get(&(audience, key.clone()));
         let lookup = Lookup::of(&key, loaded, Kind::Secret, &self.snapshot.problems, || {
-            nearest_in_namespace(&key, &self.snapshot.secrets)
+            nearest_for(distribution, &key, &self.snapshot.secrets)
         });
         NamedSecret { key, lookup }
     }
@@ -126,20 +140,18 @@ impl Inputs {
     pub(super) fn gather(key: &ObjectKey, distribution: &Arc<Distribution>, cluster: &Cluster<'_>) -> Self {
         let spec = &distribution.spec;
         let problems = &cluster.snapshot.problems;
-        let services = spec.origins.iter().map(|origin| &origin.service);
-        let own = services
-            .filter(|service| service.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace));
+        let services = spec.origins.iter().map(|origin| services::key_of(key, &origin.service));
+        let certificate = certificates::secret_of(key, spec);
+        let backends: BTreeMap<_, _> =
+            services.map(|name| (name.clone(), cluster.backend(key, &name))).collect();
+        let mut named = backends.keys().chain(&certificate);
+        let names_others = named.any(|name| name.namespace != key.namespace);
         Self {
             key: key.clone(),
             distribution: Object(Arc::clone(distribution)),
             undecodable: problems.undecodable.get(&(Kind::Distribution, key.clone())).cloned(),
             claims: cluster.claims.get(key).cloned().unwrap_or_default(),
-            backends: own
-                .map(|service| {
-                    let backend = ObjectKey::new(key.namespace.as_str(), service.name.as_str());
-                    (service.name.clone(), cluster.backend(&backend))
-                })
-                .collect(),
+            backends,
             authorities: spec
                 .origins
                 .iter()
@@ -159,11 +171,21 @@ impl Inputs {
                 })
                 .collect(),
             client_certificates: certificates::shown_to_origins(key, spec)
-                .map(|secret| (secret.name.clone(), cluster.secret(Audience::Origins, secret)))
+                .map(|secret| (secret.name.clone(), cluster.secret(key, Audience::Origins, secret)))
                 .collect(),
-            certificate: certificates::secret_of(key, spec)
-                .map(|secret| cluster.secret(Audience::Viewers, secret)),
+            certificate: certificate.map(|secret| cluster.secret(key, Audience::Viewers, secret)),
             slices_unreadable: problems.degraded.get(&Kind::EndpointSlice).map(|problem| clause(problem)),
+            grants_unreadable: cluster.grants.unreadable.clone().filter(|_| names_others),
         }
     }
+}
+
+/// What was most likely meant; of another namespace, no names are told.
+fn nearest_for<T>(
+    distribution: &ObjectKey,
+    key: &ObjectKey,
+    objects: &BTreeMap<ObjectKey, T>,
+) -> Option<String> {
+    let own = distribution.namespace == key.namespace;
+    own.then(|| nearest_in_namespace(key, objects)).flatten()
 }

@@ -44,6 +44,9 @@ pub(super) enum Trouble {
     Unreadable(String),
     /// Its present version does not decode; the clause says why.
     Undecodable(String),
+    /// It is of another namespace, which does not permit it; the clause names the remedy. Whether it exists is not
+    /// known.
+    NotPermitted(String),
 }
 
 impl<T> Lookup<Object<T>> {
@@ -58,6 +61,13 @@ impl<T> Lookup<Object<T>> {
         let trouble = trouble(kind, key, problems);
         let nearest = if found.is_none() && trouble.is_none() { nearest() } else { None };
         Self { found: found.map(|object| Object(Arc::clone(object))), trouble, nearest }
+    }
+}
+
+impl<O> Lookup<O> {
+    /// An object that may not be looked for.
+    pub(super) fn not_permitted(remedy: String) -> Self {
+        Self { found: None, trouble: Some(Trouble::NotPermitted(remedy)), nearest: None }
     }
 }
 

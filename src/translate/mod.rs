@@ -13,6 +13,7 @@ mod balancing;
 mod behaviors;
 mod certificates;
 mod endpoints;
+mod grants;
 mod inputs;
 mod lookup;
 mod memory;
@@ -40,6 +41,7 @@ use crate::table::certificate::Certificates;
 use crate::table::origin::{Endpoints, Staying};
 use crate::table::{Hosts, route::Routes};
 use certificates::{Audience, LoadedSecret};
+use grants::Grants;
 use inputs::{Cluster, Inputs};
 use unit::Unit;
 
@@ -75,8 +77,10 @@ pub struct Translation {
 /// an empty one the result depends on nothing but the snapshot.
 pub fn translate(snapshot: &Snapshot, options: &Options, memory: Memory) -> Translation {
     let claims = aliases::claim(&snapshot.distributions);
-    let secrets = certificates::load(named_secrets(snapshot, options), snapshot, &memory.secrets);
-    let cluster = Cluster::new(snapshot, &claims, &secrets);
+    let grants = Grants::of(snapshot);
+    let named = named_secrets(snapshot, &grants, options);
+    let secrets = certificates::load(named, snapshot, &memory.secrets);
+    let cluster = Cluster::new(snapshot, &claims, &grants, &secrets);
 
     let mut rebuilt = 0;
     let mut units = BTreeMap::new();
@@ -101,10 +105,15 @@ pub fn translate(snapshot: &Snapshot, options: &Options, memory: Memory) -> Tran
     Translation { table, facts, memory, rebuilt, default_certificate_problem }
 }
 
-/// The Secrets whose certificate somebody is to be shown.
-fn named_secrets(snapshot: &Snapshot, options: &Options) -> BTreeSet<(Audience, ObjectKey)> {
+/// The Secrets whose certificate somebody is to be shown. Of one that may not be named nothing is remembered.
+fn named_secrets(
+    snapshot: &Snapshot,
+    grants: &Grants<'_>,
+    options: &Options,
+) -> BTreeSet<(Audience, ObjectKey)> {
     let of_distribution = |(key, distribution): (&ObjectKey, &Arc<Distribution>)| {
-        certificates::secret_of(key, &distribution.spec)
+        let secret = certificates::secret_of(key, &distribution.spec)?;
+        grants.permit(key, Kind::Secret, &secret).then_some(secret)
     };
     let viewers = snapshot.distributions.iter().filter_map(of_distribution);
     let viewers = viewers.chain(options.default_certificate.clone()).map(|key| (Audience::Viewers, key));

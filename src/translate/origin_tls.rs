@@ -4,7 +4,7 @@
 use super::certificates;
 use super::inputs::{Inputs, NamedSecret};
 use super::lookup::{Lookup, Object, Trouble, did_you_mean};
-use super::services::Problem;
+use super::services::{self, Problem};
 use crate::api;
 use crate::conditions::reasons::Reason;
 use crate::object::ObjectKey;
@@ -35,7 +35,8 @@ pub(super) fn compile(inputs: &Inputs, origin: &api::Origin, asked: &str) -> Res
     } else if let Some(authorities) = authorities(inputs, settings) {
         // Whoever has a certificate of these authorities is not yet this Service.
         if server_name.is_none() {
-            server_name = Some(name(&format!("{}.{}.svc", origin.service.name, inputs.key.namespace))?);
+            let ObjectKey { namespace, name: service } = services::key_of(&inputs.key, &origin.service);
+            server_name = Some(name(&format!("{service}.{namespace}.svc"))?);
         }
         Trust::Authorities(authorities?.into(), pins)
     } else if !pins.is_empty() {
@@ -114,6 +115,9 @@ fn client_certificate(inputs: &Inputs, name: &str) -> Result<Arc<Certificate>, P
 /// A ConfigMap in the place of a Secret has no reasons of its own.
 fn missing<T>(what: &str, lookup: Option<&Lookup<T>>) -> Problem {
     let (reason, text) = match lookup.and_then(|lookup| lookup.trouble.as_ref()) {
+        Some(Trouble::NotPermitted(remedy)) => {
+            (Reason::RefNotPermitted, format!("{what} is not permitted: {remedy}."))
+        }
         Some(Trouble::Unreadable(why)) => (Reason::RefNotPermitted, format!("{what} cannot be read: {why}.")),
         Some(Trouble::Undecodable(why)) => {
             (Reason::InvalidCertificate, format!("{what} does not decode: {why}."))

@@ -119,6 +119,14 @@ pub(super) fn report_unreadable_slices(inputs: &Inputs, findings: &mut Vec<Findi
     }
 }
 
+/// Reports that grants may be outdated, which concerns all that is named of other namespaces.
+pub(super) fn report_unreadable_grants(inputs: &Inputs, findings: &mut Vec<Finding>) {
+    if let Some(problem) = &inputs.grants_unreadable {
+        let message = format!("ReferenceGrants cannot be read: {problem}. The last known ones are in force.");
+        findings.push(Finding { reason: Reason::RefNotPermitted, field: "spec".to_owned(), message });
+    }
+}
+
 /// One origin, as its own pass over it sees it.
 #[derive(Clone, Copy)]
 struct Pass<'u> {
@@ -164,7 +172,7 @@ impl Pass<'_> {
     }
 
     fn service(self) -> ObjectKey {
-        ObjectKey::new(self.inputs.key.namespace.as_str(), self.origin.service.name.as_str())
+        services::key_of(&self.inputs.key, &self.origin.service)
     }
 
     /// Reports the fields that are not served.
@@ -173,7 +181,7 @@ impl Pass<'_> {
     /// The reason, where one of them must not be left out.
     fn check_fields(self, findings: &mut Vec<Finding>) -> Result<(), Reason> {
         let mut served = Ok(());
-        for found in unserved::of_origin(self.origin, &self.inputs.key.namespace) {
+        for found in unserved::of_origin(self.origin) {
             let field = self.field(&found.field);
             match found.effect {
                 Effect::Withheld => {
@@ -195,11 +203,8 @@ impl Pass<'_> {
         options: &Options,
         findings: &mut Vec<Finding>,
     ) -> Result<Sides<Result<Side, Problem>>, Reason> {
-        let named = self.origin.service.namespace.as_ref();
-        let own = named.is_none_or(|namespace| *namespace == self.inputs.key.namespace);
-        let backend = self.inputs.backends.get(&self.origin.service.name).filter(|_| own);
-        // That the namespace is not served was said of the field.
-        let backend = backend.ok_or(Reason::UnsupportedValue)?;
+        let backend = self.inputs.backends.get(&self.service());
+        let backend = backend.ok_or(Reason::BackendNotFound)?; // the inputs are gathered by the same names
         let asked = match self.origin.origin_protocol_policy {
             None => Sides::Same(Asked::ByPort),
             Some(OriginProtocolPolicy::HttpOnly) => Sides::Same(Asked::For(Scheme::Http)),
@@ -308,7 +313,8 @@ impl Pass<'_> {
         let host = match &origin.host_header {
             api::HostHeader::Viewer => None,
             api::HostHeader::Origin => {
-                Some(format!("{}.{}.svc", origin.service.name, self.inputs.key.namespace))
+                let ObjectKey { namespace, name } = self.service();
+                Some(format!("{name}.{namespace}.svc"))
             }
             api::HostHeader::Literal(host) => Some(host.clone()),
         };

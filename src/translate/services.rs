@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Service, ServicePort};
 
 use super::inputs::Backend;
 use super::lookup::{Trouble, did_you_mean};
-use crate::api::PortReference;
+use crate::api::{PortReference, ServiceReference};
 use crate::conditions::reasons::Reason;
 use crate::nearest::nearest;
 use crate::object::ObjectKey;
@@ -12,6 +12,12 @@ use crate::table::decide::Scheme;
 
 /// The field of an origin that names its Service.
 pub(super) const SERVICE: &str = "service.name";
+
+/// The Service that an origin of a Distribution names.
+pub(super) fn key_of(distribution: &ObjectKey, service: &ServiceReference) -> ObjectKey {
+    let namespace = service.namespace.as_ref().unwrap_or(&distribution.namespace);
+    ObjectKey::new(namespace.as_str(), service.name.as_str())
+}
 
 /// What is wrong with a Service, as sentences that name it.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,6 +73,11 @@ fn describe(name: &ObjectKey, trouble: &Trouble) -> Problem {
             reason: Reason::RefNotPermitted,
             field: SERVICE,
             text: format!("Service {name} cannot be read: {clause}."),
+        },
+        Trouble::NotPermitted(remedy) => Problem {
+            reason: Reason::RefNotPermitted,
+            field: "service.namespace",
+            text: format!("Service {name} of another namespace is not permitted: {remedy}."),
         },
         Trouble::Undecodable(clause) => Problem {
             reason: Reason::BackendNotFound,

@@ -42,6 +42,7 @@ impl Unit {
         let held = aliases::held(&inputs, &mut findings);
         let (certificate, certificate_fact) = viewer_certificate::choose(&inputs, &held, &mut findings);
         origins::report_unreadable_slices(&inputs, &mut findings);
+        origins::report_unreadable_grants(&inputs, &mut findings);
         let compiled: Vec<_> = distribution
             .spec
             .origins

@@ -31,7 +31,7 @@ pub(super) enum Effect {
 const SERVED_WITHOUT: Effect = Effect::Served("requests are served without it");
 
 /// Of the fields that concern a whole Distribution.
-pub(super) fn of_distribution(spec: &DistributionSpec, namespace: &str) -> Vec<Unserved> {
+pub(super) fn of_distribution(spec: &DistributionSpec) -> Vec<Unserved> {
     let DistributionSpec {
         class_name: _,
         enabled: _,
@@ -56,30 +56,27 @@ pub(super) fn of_distribution(spec: &DistributionSpec, namespace: &str) -> Vec<U
     found.served_without("originGroups", !origin_groups.is_empty());
     found.served_without("customErrorResponses", !custom_error_responses.is_empty());
     if let Some(certificate) = viewer_certificate {
-        of_certificate(certificate, namespace, &mut found);
+        of_certificate(certificate, &mut found);
     }
     found.0
 }
 
-fn of_certificate(certificate: &ViewerCertificate, namespace: &str, found: &mut Found) {
+fn of_certificate(certificate: &ViewerCertificate, found: &mut Found) {
     let ViewerCertificate {
         secret_name: _,
-        secret_namespace,
+        secret_namespace: _,
         additional_secret_names,
         minimum_protocol_version,
     } = certificate;
-    let foreign = secret_namespace.as_ref().is_some_and(|named| named != namespace);
-    let without_tls = Effect::Served("TLS is refused for its aliases");
-    found.push("viewerCertificate.secretNamespace", foreign, without_tls);
     found.served_without("viewerCertificate.additionalSecretNames", !additional_secret_names.is_empty());
     found.withheld("viewerCertificate.minimumProtocolVersion", minimum_protocol_version != "TLSv1.2_2021");
 }
 
 /// Of an origin's fields.
-pub(super) fn of_origin(origin: &Origin, namespace: &str) -> Vec<Unserved> {
+pub(super) fn of_origin(origin: &Origin) -> Vec<Unserved> {
     let Origin {
         id: _,
-        service,
+        service: _,
         http_port: _,
         https_port: _,
         origin_protocol_policy: _,
@@ -99,7 +96,6 @@ pub(super) fn of_origin(origin: &Origin, namespace: &str) -> Vec<Unserved> {
         max_connections_per_endpoint: _,
     } = origin;
     let mut found = Found::default();
-    found.withheld("service.namespace", service.namespace.as_ref().is_some_and(|named| named != namespace));
     for header in custom_headers.iter().filter(|header| header.value_from.is_some()) {
         found.withheld(format!("customHeaders[{:?}].valueFrom", header.name), true);
     }
@@ -171,8 +167,8 @@ mod tests {
         lay_over(&mut spec, patch);
         let spec: DistributionSpec = serde_json::from_value(spec).expect("a spec");
         let all = [
-            of_distribution(&spec, "shop"),
-            spec.origins.iter().flat_map(|origin| of_origin(origin, "shop")).collect(),
+            of_distribution(&spec),
+            spec.origins.iter().flat_map(of_origin).collect(),
             of_behavior(&spec.default_cache_behavior),
         ];
         all.concat().into_iter().map(|found| (found.field, found.effect)).collect()
@@ -219,11 +215,6 @@ mod tests {
                 SERVED_WITHOUT,
             ),
             (
-                certificate(json!({"secretNamespace": "bank"})),
-                "viewerCertificate.secretNamespace",
-                Effect::Served("TLS is refused for its aliases"),
-            ),
-            (
                 certificate(json!({"additionalSecretNames": ["b"]})),
                 "viewerCertificate.additionalSecretNames",
                 SERVED_WITHOUT,
@@ -233,7 +224,6 @@ mod tests {
                 "viewerCertificate.minimumProtocolVersion",
                 Withheld,
             ),
-            (origin(json!({"service": {"namespace": "bank"}})), "service.namespace", Withheld),
             (origin(json!({"customHeaders": [header]})), "customHeaders[\"x-a\"].valueFrom", Withheld),
             (
                 behavior(json!({"responseHeadersPolicy": {"removeHeaders": ["server"]}})),
@@ -253,10 +243,10 @@ mod tests {
             "className": "other", "enabled": false, "comment": "x", "aliases": ["a"],
             "defaultRootObject": "index.html", "httpVersion": "http1.1",
             "viewerCertificate": {
-                "secretName": "tls", "secretNamespace": "shop", "minimumProtocolVersion": "TLSv1.2_2021",
+                "secretName": "tls", "secretNamespace": "bank", "minimumProtocolVersion": "TLSv1.2_2021",
             },
             "origins": [{
-                "service": {"namespace": "shop"}, "httpPort": "http", "httpsPort": 443, "originProtocolPolicy": "match-viewer",
+                "service": {"namespace": "bank"}, "httpPort": "http", "httpsPort": 443, "originProtocolPolicy": "match-viewer",
                 "originTls": {"serverName": "a.example", "caConfigMapName": "ca", "clientCertificateSecretName": "own"},
                 "originPath": "/v2", "hostHeader": "origin", "customHeaders": [{"name": "x-a", "value": "b"}],
                 "connectionAttempts": 1, "connectionTimeout": "1s", "originReadTimeout": "1s",

@@ -64,6 +64,14 @@ fn report_secret(named: &NamedSecret, refused: &str, findings: &mut Vec<Finding>
         Some(Trouble::Unreadable(sentence)) => {
             report(Reason::RefNotPermitted, &format!("cannot be read: {sentence}"));
         }
+        Some(Trouble::NotPermitted(remedy)) => {
+            let message = format!(
+                "viewerCertificate.secretNamespace: Secret {key} of another namespace is not permitted: {remedy}. \
+                 {refused}"
+            );
+            let field = "spec.viewerCertificate.secretNamespace".to_owned();
+            findings.push(Finding { reason: Reason::RefNotPermitted, field, message });
+        }
         Some(Trouble::Undecodable(sentence)) => {
             report(Reason::InvalidCertificate, &format!("does not decode: {sentence}"));
         }

@@ -103,6 +103,11 @@ async fn path_patterns() {
 }
 
 #[tokio::test]
+async fn reference_grants() {
+    play("reference_grants").await;
+}
+
+#[tokio::test]
 async fn sni() {
     play("sni").await;
 }

@@ -55,12 +55,13 @@ pub(super) fn parse(text: &str, path: &Path) -> Case {
             "Case" => apply(serde_json::from_value(document).expect(&place), &mut case, &mut snapshot),
             "Explain" => case.questions.push(question(&document)),
             "Later" => case.steps.push(snapshot.clone()),
-            "Gone" => assert!(snapshot.secrets.remove(&key(&document)).is_some(), "{place}"),
+            "Gone" => assert!(remove(&document, &mut snapshot), "{place}"),
             "Distribution" => add_distribution(&document, &mut snapshot),
             "Service" => add(document, &mut snapshot.services),
             "EndpointSlice" => add(document, &mut snapshot.endpoint_slices),
             "Secret" => add(secret(document), &mut snapshot.secrets),
             "ConfigMap" => add(document, &mut snapshot.config_maps),
+            "ReferenceGrant" => add(document, &mut snapshot.reference_grants),
             _ => panic!("{place}: no such kind"),
         }
     }
@@ -121,6 +122,15 @@ fn add_distribution(document: &Value, snapshot: &mut Snapshot) {
 fn add<T: DeserializeOwned>(document: Value, objects: &mut BTreeMap<ObjectKey, Arc<T>>) {
     let key = key(&document);
     objects.insert(key, Arc::new(serde_json::from_value(document).unwrap()));
+}
+
+/// Whether there was what a `Gone` deletes: a Secret, unless it says `of` which other kind.
+fn remove(gone: &Value, snapshot: &mut Snapshot) -> bool {
+    match gone["of"].as_str() {
+        None => snapshot.secrets.remove(&key(gone)).is_some(),
+        Some("ReferenceGrant") => snapshot.reference_grants.remove(&key(gone)).is_some(),
+        Some(kind) => panic!("{kind} cannot be Gone"),
+    }
 }
 
 fn key(document: &Value) -> ObjectKey {

@@ -38,6 +38,7 @@ impl Object {
             "Distribution" => self.store(&mut snapshot.distributions),
             "Service" => self.store(&mut snapshot.services),
             "EndpointSlice" => self.store(&mut snapshot.endpoint_slices),
+            "ReferenceGrant" => self.store(&mut snapshot.reference_grants),
             _ => self.store(&mut snapshot.secrets),
         }
     }
@@ -49,6 +50,7 @@ impl Object {
             "Distribution" => drop(snapshot.distributions.remove(&key)),
             "Service" => drop(snapshot.services.remove(&key)),
             "EndpointSlice" => drop(snapshot.endpoint_slices.remove(&key)),
+            "ReferenceGrant" => drop(snapshot.reference_grants.remove(&key)),
             _ => drop(snapshot.secrets.remove(&key)),
         }
     }
@@ -148,7 +150,7 @@ pub(super) fn objects() -> impl Strategy<Value = Vec<Object>> {
 pub(super) fn good_object() -> impl Strategy<Value = Object> {
     let distributions = (select(NAMESPACES), select(DISTRIBUTIONS), aliases())
         .prop_flat_map(|(namespace, name, aliases)| distribution_at(namespace, name, &aliases));
-    prop_oneof![4 => distributions, 2 => a_service(), 2 => a_slice(), 1 => good_secret()]
+    prop_oneof![4 => distributions, 2 => a_service(), 2 => a_slice(), 1 => good_secret(), 1 => a_grant()]
 }
 
 fn aliases() -> impl Strategy<Value = Vec<&'static str>> {
@@ -163,12 +165,13 @@ pub(super) fn distribution_at(namespace: &str, name: &str, aliases: &[&str]) -> 
         prop::option::of(2020..2024_i32),
         select(SERVICES),
         prop::option::of(select(vec![json!(80), json!("http"), json!(9)])),
-        prop::option::of(select(SERVICES)),
+        prop::option::of((select(SERVICES), prop::option::of(select(NAMESPACES)))),
+        prop::option::of(select(NAMESPACES)),
         any::<bool>(),
         select(vec![json!({}), json!({"compress": true}), json!({"sourceRanges": {"deny": ["10.0.0.0/8"]}})]),
         select(vec!["o", "missing"]),
     );
-    spec.prop_map(move |(year, service, port, certificate, enabled, extra, target)| {
+    spec.prop_map(move |(year, service, port, certificate, foreign, enabled, extra, target)| {
         let Object(mut object) = base.clone();
         if let Some(year) = year.filter(|_| dated) {
             object["metadata"]["creationTimestamp"] = format!("{year}-01-01T00:00:00Z").into();
@@ -179,8 +182,11 @@ pub(super) fn distribution_at(namespace: &str, name: &str, aliases: &[&str]) -> 
         if let Some(port) = port {
             spec["origins"][0]["httpPort"] = port;
         }
-        if let Some(secret) = certificate {
-            spec["viewerCertificate"] = json!({"secretName": secret});
+        if let Some((secret, namespace)) = certificate {
+            spec["viewerCertificate"] = json!({"secretName": secret, "secretNamespace": namespace});
+        }
+        if let Some(namespace) = foreign {
+            spec["origins"][0]["service"]["namespace"] = namespace.into();
         }
         let mut behavior = extra;
         behavior["pathPattern"] = "/x/*".into();
@@ -209,6 +215,22 @@ fn a_slice() -> impl Strategy<Value = Object> {
     });
     (select(NAMESPACES), select(SERVICES), prop::collection::vec(endpoint, 0..4))
         .prop_map(|(namespace, service, endpoints)| slice_with(namespace, service, endpoints.into()))
+}
+
+/// A grant to the Distributions of a namespace, for one object or for all of a kind.
+fn a_grant() -> impl Strategy<Value = Object> {
+    let to = (select(vec!["Service", "Secret"]), prop::option::of(select(SERVICES)));
+    (select(NAMESPACES), select(NAMESPACES), to).prop_map(|(namespace, from, (kind, name))| {
+        Object(json!({
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "ReferenceGrant",
+            "metadata": {"namespace": namespace, "name": "grant"},
+            "spec": {
+                "from": [{"group": "tidegate.io", "kind": "Distribution", "namespace": from}],
+                "to": [{"group": "", "kind": kind, "name": name}],
+            },
+        }))
+    })
 }
 
 fn good_secret() -> impl Strategy<Value = Object> {
