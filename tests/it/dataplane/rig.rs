@@ -170,8 +170,13 @@ impl<S: AsyncRead + tokio::io::AsyncWrite + Unpin> Viewer<S> {
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        soon(self.stream.write_all(bytes.as_ref())).await.unwrap();
-        soon(self.stream.flush()).await.unwrap();
+        self.try_send(bytes).await.unwrap();
+    }
+
+    /// Sends to who may be gone.
+    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        soon(self.stream.write_all(bytes.as_ref())).await?;
+        soon(self.stream.flush()).await
     }
 
     /// Reads through `end`, and gives what came up to and with it.
@@ -340,6 +345,7 @@ pub(crate) struct Site {
 pub(crate) struct RouteShape {
     pub(crate) viewers: ViewerProtocolPolicy,
     pub(crate) web_socket: fn(&mut WebSocketPolicy),
+    pub(crate) methods: &'static [Method],
     pub(crate) max_request_body_bytes: Option<u64>,
     pub(crate) source_ranges: fn() -> SourceRanges,
 }
@@ -349,6 +355,7 @@ impl Site {
         let default = RouteShape {
             viewers: ViewerProtocolPolicy::AllowAll,
             web_socket: |_| {},
+            methods: &[Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::OPTIONS],
             max_request_body_bytes: None,
             source_ranges: SourceRanges::default,
         };
@@ -420,13 +427,7 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
         let route = |pattern: Option<&str>, shape: RouteShape| Route {
             pattern: pattern.map(PathPattern::new),
             viewer_protocol_policy: shape.viewers,
-            allowed_methods: AllowedMethods::new(vec![
-                Method::GET,
-                Method::HEAD,
-                Method::POST,
-                Method::PUT,
-                Method::OPTIONS,
-            ]),
+            allowed_methods: AllowedMethods::new(shape.methods.to_vec()),
             max_request_body_bytes: shape.max_request_body_bytes,
             source_ranges: (shape.source_ranges)(),
             web_socket: web_socket(shape),

@@ -8,3 +8,4 @@ mod over_http2;
 pub(crate) mod peers;
 mod scaling;
 mod tunnel;
+mod vanishing;

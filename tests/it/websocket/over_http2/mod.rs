@@ -2,6 +2,7 @@
 
 mod ending;
 mod handshake;
+mod policy;
 mod tunnel;
 
 use std::io;
@@ -24,7 +25,7 @@ use crate::dataplane::http2::Client;
 use crate::dataplane::rig::{RawOrigin, Viewer, field, soon};
 
 /// A good handshake with more fields.
-fn connect(fields: &[(&str, &str)]) -> Request<()> {
+pub(super) fn connect(fields: &[(&str, &str)]) -> Request<()> {
     asking(
         "websocket",
         "https://web.example/chat?room=1",
@@ -38,7 +39,7 @@ fn asking(protocol: &str, uri: &str, fields: &[(&str, &str)]) -> Request<()> {
 }
 
 /// The 101 that answers this request, with more lines.
-fn switching(request: &str, lines: &str) -> String {
+pub(super) fn switching(request: &str, lines: &str) -> String {
     let accept = derive_accept_key(field(request, "sec-websocket-key").unwrap().as_bytes());
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -59,7 +60,7 @@ pub(super) async fn raw_tunnel(client: &mut Client, origin: &RawOrigin) -> (Wire
 
 impl Client {
     /// Asks for a tunnel; what is sent before the answer stands in the stream.
-    async fn handshake(&mut self, request: Request<()>) -> (ResponseFuture, SendStream<Bytes>) {
+    pub(super) async fn handshake(&mut self, request: Request<()>) -> (ResponseFuture, SendStream<Bytes>) {
         // The server's settings say that it may be asked.
         soon(async {
             while !self.requests.is_extended_connect_protocol_enabled() {
