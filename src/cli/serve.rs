@@ -39,6 +39,10 @@ use crate::telemetry::metrics::Metrics;
 /// How long the end waits for a slow reader of the access log.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
+/// How long the end waits for the API server to hear that this replica leaves; it learns of that at the beginning
+/// of the drain.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Where the process listens, with the ports that the system chose for port 0.
 #[derive(Clone, Debug)]
 pub(super) struct Addresses {
@@ -113,7 +117,9 @@ async fn serve_and_drain(
         }
     };
     tracing::info!(event = "drain.start", signal);
-    Ok(ending::drain(&controller, workers, &mut signals, settings, metrics).await?)
+    let end = ending::drain(&controller, workers, &mut signals, settings, metrics).await;
+    tasks.left(FAREWELL).await;
+    Ok(end?)
 }
 
 /// Has the memory watched for as long as the process lives.
@@ -198,7 +204,7 @@ async fn start_control(
         "judging Distributions",
         admin::follow(seen, judged, metrics.clone(), source.voice(), Timestamp::now),
     );
-    source.write_status(finished, metrics, tasks);
+    source.write_status(settings, finished, drain, metrics, tasks);
     let sources = Sources {
         metrics: metrics.clone(),
         judgements: judgements.clone(),

@@ -8,11 +8,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::tasks::Tasks;
 use crate::admin::Voice;
+use crate::drain::Drain;
+use crate::object::ObjectKey;
 use crate::provider::kube::{self, KubeProvider};
 use crate::provider::manifests::Manifests;
 use crate::provider::{Class, Provider};
 use crate::reconcile::Round;
 use crate::settings::Settings;
+use crate::status::clock::Clock;
+use crate::status::leader::{self, Candidate};
+use crate::status::replica::{Pod, Replica};
 use crate::status::writer::{self, Present, Writer};
 use crate::telemetry::metrics::Metrics;
 use crate::translate::{EndpointAddresses, Options};
@@ -75,23 +80,46 @@ impl Source {
         }
     }
 
-    /// Starts to write the status of each round, where there is somebody to write it to.
+    /// Starts to elect who writes the status of each round, and to write it, where there is somebody to write to.
     pub(super) fn write_status(
         self,
+        settings: &Settings,
         rounds: watch::Receiver<Option<Round>>,
+        drain: &Drain,
         metrics: &Metrics,
         tasks: &mut Tasks,
     ) {
         let Self::Cluster { client, provider } = self else { return };
+        let replica = replica(settings, &client);
+        let clock = Clock::system();
+        let (reins, leadership) = leader::channel(clock.clone());
+        let candidate = Candidate {
+            client: client.clone(),
+            lease: ObjectKey::new(&replica.namespace, &settings.objects.class_name),
+            holder: replica.holder,
+            clock,
+            metrics: metrics.clone(),
+            limits: leader::Limits::default(),
+        };
+        tasks.spawn_until_left("electing a leader", leader::run(candidate, reins, drain.clone()));
         let changes = provider.status_changes();
         let writer = Writer {
             client,
             rounds,
             present: Present { changes, read: Box::new(move || provider.statuses()) },
+            leadership,
             clock: Timestamp::now,
             metrics: metrics.clone(),
             limits: writer::Limits::default(),
         };
         tasks.spawn("writing status", writer::run(writer, CancellationToken::new()));
     }
+}
+
+/// Who this process is among the replicas.
+fn replica(settings: &Settings, client: &::kube::Client) -> Replica {
+    let process = &settings.process;
+    let namespace = process.namespace().unwrap_or_else(|| client.default_namespace().to_owned());
+    let pod = process.pod().map(|(name, uid)| Pod { name, uid });
+    Replica::new(namespace, &process.identity(), pod)
 }

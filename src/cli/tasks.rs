@@ -2,35 +2,59 @@
 //! it would go on half blind.
 
 use std::future::Future;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 /// The tasks, by name.
 #[derive(Debug, Default)]
-pub(super) struct Tasks(JoinSet<(&'static str, anyhow::Result<()>)>);
+pub(super) struct Tasks {
+    all: JoinSet<(&'static str, anyhow::Result<()>)>,
+    /// Those that have something to say when the process leaves.
+    leaving: TaskTracker,
+}
 
 impl Tasks {
     /// Starts a task that is to live as long as the process; `name` says in an error which one ended.
     pub(super) fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.0.spawn(async move {
+        self.all.spawn(async move {
             task.await;
             (name, Ok(()))
         });
     }
 
-    /// The same for a task that may fail.
+    /// Like [`Tasks::spawn`] for a task that ends by itself when the process leaves; [`Tasks::left`] waits for it.
+    pub(super) fn spawn_until_left(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let task = self.leaving.track_future(task);
+        self.spawn(name, task);
+    }
+
+    /// Waits until those that had something to say have said it, for as long as `limit`.
+    pub(super) async fn left(&self, limit: Duration) {
+        self.leaving.close();
+        // Who is not done by then is not waited for.
+        let _done_or_late = timeout(limit, self.leaving.wait()).await;
+    }
+
+    /// Like [`Tasks::spawn`] for a task that may fail.
     pub(super) fn spawn_fallible<E: Into<anyhow::Error>>(
         &mut self,
         name: &'static str,
         task: impl Future<Output = Result<(), E>> + Send + 'static,
     ) {
-        self.0.spawn(async move { (name, task.await.map_err(Into::into)) });
+        self.all.spawn(async move { (name, task.await.map_err(Into::into)) });
     }
 
     /// Waits until one of them ends, and says why; for ever where there is none.
     pub(super) async fn first_end(&mut self) -> anyhow::Error {
-        match self.0.join_next().await {
+        match self.all.join_next().await {
             None => std::future::pending().await,
             Some(Ok((name, Err(error)))) => error.context(format!("{name} failed")),
             Some(Ok((name, Ok(())))) => {

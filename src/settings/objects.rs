@@ -20,7 +20,15 @@ pub struct Objects {
     pub kubeconfig: Option<PathBuf>,
 
     /// Serve Distributions whose `spec.className` is NAME
-    #[arg(long, env = "TIDEGATE_CLASS_NAME", value_name = "NAME", default_value = "tidegate")]
+    ///
+    /// The Lease that elects the replica which writes their status has the same name.
+    #[arg(
+        long,
+        env = "TIDEGATE_CLASS_NAME",
+        value_name = "NAME",
+        default_value = "tidegate",
+        value_parser = class
+    )]
     pub class_name: String,
 
     /// Also serve Distributions that name no class; say false for a second installation
@@ -56,6 +64,19 @@ impl Objects {
     pub fn zone(&self) -> Option<&str> {
         self.zone.as_deref().filter(|zone| !zone.is_empty())
     }
+}
+
+/// It names a Lease, and is the value of a label.
+fn class(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends_plain =
+        |part: &str| part.bytes().next().is_some_and(plain) && part.bytes().last().is_some_and(plain);
+    let inner = |byte: u8| plain(byte) || byte == b'-' || byte == b'.';
+    if text.len() > 63 || !text.bytes().all(inner) || !text.split('.').all(ends_plain) {
+        return Err("write a name such as tidegate or internal-sites: up to 63 lower-case letters, digits, `-` and `.`"
+            .to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// An empty name would mean all namespaces to the API server.

@@ -53,9 +53,15 @@ pub struct Process {
     )]
     pub metrics_detail: Detail,
 
-    /// The name of this replica in the access log; without this flag POD_NAME, else the name of the machine
+    /// The name of this replica, in the access log and among the others; without this flag POD_NAME, else the name
+    /// of the machine
     #[arg(long, env = "TIDEGATE_IDENTITY", value_name = "NAME")]
     identity: Option<String>,
+
+    /// The namespace of this replica, where it and the others keep their Leases; without this flag POD_NAMESPACE,
+    /// else that of the kubeconfig
+    #[arg(long, env = "TIDEGATE_NAMESPACE", value_name = "NAME")]
+    namespace: Option<String>,
 
     /// How the process's own log looks, on stderr; without this flag pretty on a terminal, else json
     #[arg(long, env = "TIDEGATE_LOG_FORMAT", value_name = "FORMAT", value_enum)]
@@ -75,10 +81,20 @@ pub struct Process {
 impl Process {
     /// What this replica is called.
     pub fn identity(&self) -> String {
-        let of_pod = || std::env::var("POD_NAME").ok();
+        let of_pod = || of_environment("POD_NAME");
         let of_machine = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         let name = self.identity.clone().or_else(of_pod).or_else(of_machine).unwrap_or_default();
         name.trim().to_owned()
+    }
+
+    /// Which namespace it is in, if that is said.
+    pub fn namespace(&self) -> Option<String> {
+        self.namespace.clone().or_else(|| of_environment("POD_NAMESPACE"))
+    }
+
+    /// The pod that it is, if it is one that was told so: name and uid.
+    pub fn pod(&self) -> Option<(String, String)> {
+        Some((of_environment("POD_NAME")?, of_environment("POD_UID")?))
     }
 
     /// How many data-plane threads there are.
@@ -87,6 +103,11 @@ impl Process {
         let most = NonZeroUsize::new(MOST_DEFAULT_WORKERS).unwrap_or(NonZeroUsize::MIN);
         self.workers.unwrap_or_else(|| cores().min(most))
     }
+}
+
+/// What the chart sets; a field that the pod does not have arrives empty.
+fn of_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Only checks: a filter cannot be cloned, and the settings can.

@@ -135,6 +135,14 @@ impl Ledger {
         }
     }
 
+    /// Notes that nobody knows whether a write came to pass; what stands in the cluster will tell.
+    pub(super) fn interrupted(&mut self, key: &ObjectKey) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.writing = false;
+            self.dirty.insert(key.clone());
+        }
+    }
+
     /// Notes that a write failed, and when to try again; true where it had not failed before.
     pub(super) fn failed(&mut self, key: &ObjectKey, now: Instant) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };

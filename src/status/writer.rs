@@ -1,4 +1,5 @@
-//! The loop that writes statuses: only what differs, a few at a time, and never in a hurry.
+//! The loop that writes statuses: only what differs, a few at a time, never in a hurry, and only while this replica
+//! leads. One that does not lead takes note all the same, and so has nothing to catch up with when it does.
 //!
 //! It is given facts and what stands in the cluster, and knows neither provider nor table.
 //! Start at [`run`]; what is due is decided in the ledger.
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::apply::{Failure, apply};
+use super::leader::Leadership;
 use super::ledger::{Ledger, Moment, Write};
 use crate::conditions::facts::Facts;
 use crate::conditions::story;
@@ -59,6 +61,8 @@ pub struct Writer<R> {
     pub rounds: watch::Receiver<Option<R>>,
     /// What stands in the cluster.
     pub present: Present,
+    /// Whether this replica is the one that writes.
+    pub leadership: Leadership,
     /// The calendar.
     pub clock: fn() -> Timestamp,
     /// Counts attempts.
@@ -79,7 +83,7 @@ pub async fn run<R: AsRef<Facts>>(mut writer: Writer<R>, stop: CancellationToken
         let alarm = ledger.next_alarm().unwrap_or(never);
         tokio::select! {
             // 1. Something changed: gather for a moment what comes with it.
-            changed = changed(&mut writer), if gathered.is_none() => {
+            changed = changed(&mut writer.rounds, &mut writer.present), if gathered.is_none() => {
                 if changed.is_err() {
                     return;
                 }
@@ -93,22 +97,30 @@ pub async fn run<R: AsRef<Facts>>(mut writer: Writer<R>, stop: CancellationToken
             // 3. Something is due though nothing changed: a certificate's end, another attempt.
             () = sleep_until(alarm) => ledger.ring(Instant::now()),
             // 4. A write ended.
-            Some((write, result)) = calls.next() => voice.ended(&mut ledger, &writer.metrics, write, result),
-            // 5. The end.
+            Some((write, result)) = calls.next() => match result {
+                Some(result) => voice.ended(&mut ledger, &writer.metrics, write, result),
+                None => ledger.interrupted(&write.key),
+            },
+            // 5. This replica may write from now on, or no longer.
+            () = writer.leadership.changed() => {}
+            // 6. The end.
             () = stop.cancelled() => return,
         }
-        while calls.len() < writer.limits.at_once {
+        while calls.len() < writer.limits.at_once && writer.leadership.remaining().is_some() {
             let now = Moment { calendar: (writer.clock)(), steady: Instant::now() };
             let Some(write) = ledger.next_write(now) else { break };
-            calls.push(call(writer.client.clone(), write, writer.limits.call));
+            calls.push(call(writer.client.clone(), writer.leadership.clone(), write, writer.limits.call));
         }
     }
 }
 
-async fn changed<R>(writer: &mut Writer<R>) -> Result<(), watch::error::RecvError> {
+async fn changed<R>(
+    rounds: &mut watch::Receiver<Option<R>>,
+    present: &mut Present,
+) -> Result<(), watch::error::RecvError> {
     tokio::select! {
-        changed = writer.rounds.changed() => changed,
-        changed = writer.present.changes.changed() => changed,
+        changed = rounds.changed() => changed,
+        changed = present.changes.changed() => changed,
     }
 }
 
@@ -120,8 +132,14 @@ fn observe<R: AsRef<Facts>>(writer: &mut Writer<R>, ledger: &mut Ledger) {
     }
 }
 
-async fn call(client: Client, write: Write, limit: Duration) -> (Write, Result<(), Failure>) {
-    let result = apply(client, &write, limit).await;
+/// What became of a write; none where this replica did not lead any more before it was known.
+async fn call(
+    client: Client,
+    leadership: Leadership,
+    write: Write,
+    limit: Duration,
+) -> (Write, Option<Result<(), Failure>>) {
+    let result = leadership.while_leading(apply(client, &write, limit)).await;
     (write, result)
 }
 

@@ -63,6 +63,7 @@ struct Inner {
     panics: Family<Labels<1>, Counter>,
     memory_pressure: PlainGauge<f64, AtomicU64>,
     status_writes: Family<Labels<1>, Counter>,
+    leader: PlainGauge,
     watch_errors: Family<Labels<2>, Counter>,
     access_log_dropped: Counter,
 }
@@ -140,6 +141,8 @@ impl Metrics {
         let help = "The share of the memory limit that is in use, from 0 to 1; 0 without a limit";
         let memory_pressure = single(ours, "memory_pressure", help);
         let status_writes = family(ours, "status_writes", "Attempts to write a status");
+        let help = "1 on the replica that writes status, 0 on the others";
+        let leader = single(ours, "leader", help);
         let watch_errors = family(ours, "watch_errors", "Lists and watches that failed");
         let help = "Access-log lines that found the queue full";
         let access_log_dropped = single(ours, "access_log_dropped", help);
@@ -160,6 +163,7 @@ impl Metrics {
             panics,
             memory_pressure,
             status_writes,
+            leader,
             watch_errors,
             access_log_dropped,
         }))
@@ -251,6 +255,16 @@ impl Metrics {
     /// Counts an attempt to write a status: `ok`, `conflict`, `error`.
     pub fn status_write(&self, result: &'static str) {
         self.0.status_writes.get_or_create(&[("result", result)]).inc();
+    }
+
+    /// Notes that this replica is the one that writes status.
+    pub fn leader_acquired(&self) {
+        self.0.leader.set(1);
+    }
+
+    /// Notes that it is not, or no longer.
+    pub fn leader_lost(&self) {
+        self.0.leader.set(0);
     }
 
     /// Counts a list or watch that failed.

@@ -12,6 +12,7 @@ mod first_light;
 mod grants;
 mod harness;
 mod install;
+mod leader;
 mod origin_tls;
 mod permissions;
 mod status;

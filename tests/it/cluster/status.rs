@@ -13,6 +13,8 @@ use tidegate::api::Distribution;
 use tidegate::provider::kube::{KubeProvider, Limits, Settings};
 use tidegate::provider::{Class, Provider};
 use tidegate::reconcile::{self, Publication, Reconciler};
+use tidegate::status::clock::Clock;
+use tidegate::status::leader::{self, Leadership};
 use tidegate::status::writer::{self, Present, Writer};
 use tidegate::telemetry::metrics::{Build, Metrics};
 use tidegate::translate::{EndpointAddresses, Options};
@@ -47,6 +49,7 @@ async fn control(cluster: &Cluster) -> anyhow::Result<DropGuard> {
                 move || provider.statuses()
             }),
         },
+        leadership: alone(),
         clock: Timestamp::now,
         metrics: metrics.clone(),
         limits: writer::Limits::default(),
@@ -65,6 +68,13 @@ async fn control(cluster: &Cluster) -> anyhow::Result<DropGuard> {
     };
     tokio::spawn(reconcile::run(reconciler, stop.clone()));
     Ok(stop.drop_guard())
+}
+
+/// Nobody else stands for election.
+fn alone() -> Leadership {
+    let (reins, leadership) = leader::channel(Clock::system());
+    reins.hold("alone", Duration::MAX);
+    leadership
 }
 
 fn distributions(cluster: &Cluster) -> Api<DynamicObject> {

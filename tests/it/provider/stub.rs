@@ -1,13 +1,16 @@
-//! An API server in the process: a tower service that lists, watches and takes status patches, and that fails
-//! the way a test wants.
+//! An API server in the process: a tower service that lists, watches and takes status patches and Leases, and that
+//! fails the way a test wants.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod leases;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -15,6 +18,9 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep;
+
+pub(crate) use self::leases::Hitch;
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
@@ -34,8 +40,12 @@ struct State {
     failing: BTreeMap<String, Option<u16>>,
     /// Plurals whose next watch starts with 410.
     expired: BTreeSet<String>,
-    /// Objects that take no status write, with the status code they answer.
-    refusing: BTreeMap<String, u16>,
+    /// Objects that take no status write, with the status code they answer; none where they are silent.
+    refusing: BTreeMap<String, Option<u16>>,
+    /// What becomes of the next writes of Leases.
+    hitches: VecDeque<Hitch>,
+    /// How long the present answer takes.
+    delay: Duration,
     requests: Vec<Seen>,
 }
 
@@ -84,6 +94,7 @@ impl Picked {
 /// A request that the stub saw.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
+    pub(crate) method: Method,
     /// Path and query.
     pub(crate) target: String,
     pub(crate) body: Value,
@@ -154,7 +165,12 @@ impl Stub {
 
     /// Answers `code` to every status write of an object.
     pub(crate) fn refuse_status(&self, name: &str, code: u16) {
-        self.state().refusing.insert(name.to_owned(), code);
+        self.state().refusing.insert(name.to_owned(), Some(code));
+    }
+
+    /// Answers no status write of an object.
+    pub(crate) fn silence_status(&self, name: &str) {
+        self.state().refusing.insert(name.to_owned(), None);
     }
 
     /// The status of a Distribution.
@@ -181,11 +197,18 @@ impl Stub {
     async fn answer(&self, request: Request<Body>) -> Answer {
         let (head, body) = request.into_parts();
         let body = body.collect().await.expect("a body in memory").to_bytes();
-        let seen =
-            Seen { target: head.uri.to_string(), body: serde_json::from_slice(&body).unwrap_or_default() };
-        let answer = self.state().answer(&head.uri, &seen);
-        self.state().requests.push(seen);
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        let seen = Seen { method: head.method, target: head.uri.to_string(), body };
+        let (answer, delay) = {
+            let mut state = self.state();
+            let answer = state.answer(&head.uri, &seen);
+            state.requests.push(seen);
+            (answer, std::mem::take(&mut state.delay))
+        };
         self.1.notify_waiters();
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
         match answer {
             Some(answer) => answer,
             None => std::future::pending().await,
@@ -199,9 +222,17 @@ impl State {
         let segments: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
         let query = uri.query().unwrap_or_default();
         if let [.., "namespaces", namespace, "distributions", name, "status"] = segments.as_slice() {
-            return Some(self.patch(&format!("{namespace}/{name}"), &seen.body));
+            let name = format!("{namespace}/{name}");
+            return match self.refusing.get(&name) {
+                Some(code) => code.map(|code| failure(code, "Invalid", "spec.origins: Invalid value")),
+                None => Some(self.patch(&name, &seen.body)),
+            };
         }
-        let plural = segments.last().copied().unwrap_or_default().to_owned();
+        let plural = match segments.as_slice() {
+            [.., "leases", _] => "leases",
+            segments => segments.last().copied().unwrap_or_default(),
+        };
+        let plural = plural.to_owned();
         let namespace = segments.iter().position(|segment| *segment == "namespaces");
         let namespace = namespace.and_then(|at| segments.get(at + 1)).copied();
         let picked = Picked::by(&plural, namespace, query);
@@ -209,6 +240,12 @@ impl State {
         let versioned = segments.get(2).and_then(|version| self.failing.get(&format!("{version}/{plural}")));
         if let Some(code) = self.failing.get(&plural).or(one).or(versioned) {
             return code.map(|code| failure(code, "Refused", "not for you"));
+        }
+        if let [.., "namespaces", namespace, "leases", name] = segments.as_slice() {
+            return self.lease(&format!("{namespace}/{name}"), seen);
+        }
+        if seen.method == Method::POST {
+            return self.new_lease(namespace.unwrap_or_default(), seen);
         }
         if query.contains("watch=true") {
             return Some(self.watch(picked, query));
@@ -241,9 +278,6 @@ impl State {
 
     /// A status by server-side apply; close enough for one field manager.
     fn patch(&mut self, name: &str, body: &Value) -> Answer {
-        if let Some(code) = self.refusing.get(name) {
-            return failure(*code, "Invalid", "spec.origins: Invalid value");
-        }
         let key = ("distributions".to_owned(), name.to_owned());
         let Some(mut object) = self.objects.get(&key).cloned() else {
             return failure(404, "NotFound", "no such Distribution");

@@ -1,5 +1,7 @@
 //! What the status writer writes, and when it does not write.
 
+mod leading;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,6 +11,8 @@ use serde_json::{Value, json};
 use tidegate::conditions::facts::{DistributionFacts, Facts, Finding, Served};
 use tidegate::conditions::reasons::Reason;
 use tidegate::object::ObjectKey;
+use tidegate::status::clock::Clock;
+use tidegate::status::leader::{self, Reins};
 use tidegate::status::writer::{self, Limits, Present, Writer};
 use tidegate::telemetry::metrics::{Build, Metrics};
 use tokio::sync::watch;
@@ -26,16 +30,26 @@ struct Bench {
     present: Arc<Mutex<BTreeMap<ObjectKey, Arc<Value>>>>,
     present_changes: watch::Sender<()>,
     metrics: Metrics,
+    reins: Reins,
     _stop: DropGuard,
 }
 
 impl Bench {
+    /// A writer that leads for ever.
     fn start(stub: &Stub) -> Self {
+        let bench = Self::follow(stub);
+        bench.reins.hold("edge", Duration::MAX);
+        bench
+    }
+
+    /// A writer that does not lead.
+    fn follow(stub: &Stub) -> Self {
         let facts = watch::Sender::new(None);
         let present = Arc::<Mutex<BTreeMap<ObjectKey, Arc<Value>>>>::default();
         let present_changes = watch::Sender::new(());
         let metrics = Metrics::new(Build { version: "0", commit: "0" });
         let reading = Arc::clone(&present);
+        let (reins, leadership) = leader::channel(Clock::system());
         let writer = Writer {
             client: stub.client(),
             rounds: facts.subscribe(),
@@ -43,13 +57,14 @@ impl Bench {
                 changes: present_changes.subscribe(),
                 read: Box::new(move || reading.lock().unwrap().clone()),
             },
+            leadership,
             clock: Timestamp::now,
             metrics: metrics.clone(),
             limits: Limits::default(),
         };
         let stop = CancellationToken::new();
         tokio::spawn(writer::run(writer, stop.clone()));
-        Self { stub: stub.clone(), facts, present, present_changes, metrics, _stop: stop.drop_guard() }
+        Self { stub: stub.clone(), facts, present, present_changes, metrics, reins, _stop: stop.drop_guard() }
     }
 
     fn find(&self, facts: &[(&str, DistributionFacts)]) {
@@ -266,4 +281,33 @@ async fn a_burst_of_changes_is_one_write() {
     }
     sleep(Duration::from_secs(60)).await;
     assert_eq!(bench.writes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_leader_writes_and_one_that_becomes_it_has_nothing_to_catch_up_with() {
+    let bench = Bench::follow(&stub_with(&["web"]));
+    bench.find(&[("web", facts("web"))]);
+    sleep(Duration::from_secs(3600)).await;
+    assert_eq!(bench.writes().len(), 0);
+    bench.reins.hold("edge", Duration::MAX);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(bench.writes().len(), 1);
+    bench.reins.leave_to(Some("another"));
+    bench.find(&[("web", missing_service("web"))]);
+    sleep(Duration::from_secs(3600)).await;
+    assert_eq!(bench.writes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_term_ends_is_judged_anew_by_who_leads_next() {
+    let stub = stub_with(&["web"]);
+    stub.silence_status("shop/web");
+    let bench = Bench::start(&stub);
+    bench.find(&[("web", facts("web"))]);
+    bench.nth_write(1).await;
+    bench.reins.leave_to(None);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.writes().len(), 1);
+    bench.reins.hold("edge", Duration::MAX);
+    bench.nth_write(2).await;
 }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
+use rustix::process::{Pid, Signal};
 use tokio::net::TcpStream;
 
 use super::{Cluster, eventually};
@@ -39,11 +40,19 @@ impl Tidegate {
 
     /// Serves what these flags say, and returns when it is ready.
     pub(crate) async fn serve_with(cluster: &Cluster, flags: &[&str]) -> anyhow::Result<Self> {
-        let at = |port| SocketAddr::new(cluster.address(1), port);
+        Self::replica(cluster, 1, flags).await
+    }
+
+    /// One of several replicas, which is called `NAMESPACE-NUMBER`.
+    pub(crate) async fn replica(cluster: &Cluster, number: u8, flags: &[&str]) -> anyhow::Result<Self> {
+        let at = |port| SocketAddr::new(cluster.address(number), port);
         let (http, https, admin) = (at(80), at(443), at(9090));
         let logs = tempfile::tempdir()?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-        command.env_clear().env("POD_NAMESPACE", "tidegate-system").env("POD_NAME", &cluster.namespace);
+        command.env_clear().env("POD_NAMESPACE", "tidegate-system");
+        command.env("POD_NAME", format!("{}-{number}", cluster.namespace));
+        // The replicas of one class elect a leader, and each test has a fleet of its own.
+        command.env("TIDEGATE_CLASS_NAME", &cluster.namespace);
         command.arg("serve").arg("--kubeconfig").arg(cluster.tidegate_kubeconfig());
         command.args(["--http-listen", &http.to_string(), "--https-listen", &https.to_string()]);
         command.args(["--admin-listen", &admin.to_string(), "--debug-from", "10.99.0.0/16"]);
@@ -70,6 +79,11 @@ impl Tidegate {
     /// Where viewers come with TLS.
     pub(crate) fn https(&self) -> SocketAddr {
         self.https
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(rustix::process::kill_process(Pid::from_child(&self.process), signal)?)
     }
 
     /// What it has logged so far.
