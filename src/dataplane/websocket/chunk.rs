@@ -1,21 +1,43 @@
-//! What a flow has read and not yet written on, and how it is told apart into frames.
+//! What a flow has read, how it is told apart into frames, and what of it is not yet written on.
+//!
+//! No byte is moved: what passes is a window of what was read, and where something between two frames does not pass,
+//! what stands behind that is the next window.
 
-use super::frames::{Fault, Follower, Seen, Step};
+use bytes::{Buf, Bytes};
+
+use super::buffers::Buffers;
+use super::frames::{Fault, Follower, Seen, Step, UNFINISHED};
 use super::registry::Tally;
 
-/// What was read and is not yet written: `buffer[start..end]`.
+/// What was read and not yet told apart: `store[at..end]`.
+#[derive(Debug)]
+pub(super) struct Batch {
+    store: Store,
+    at: usize,
+    end: usize,
+}
+
+#[derive(Debug)]
+enum Store {
+    /// It was read into one of the worker's buffers.
+    Buffer(Box<[u8]>),
+    /// It came as it is.
+    Piece(Bytes),
+}
+
+/// What is to be written: `store[start..end]` of its batch.
 #[derive(Debug)]
 pub(super) struct Chunk {
-    pub(super) buffer: Box<[u8]>,
+    batch: Batch,
     start: usize,
     end: usize,
-    /// The last place in the buffer where a frame ends.
+    /// The last place before the end where a frame ends.
     boundary: Option<usize>,
     /// What ends in the chunk, counted when its last boundary is passed.
     ends: Tally,
 }
 
-/// A buffer, told apart.
+/// A batch, told apart as far as its first chunk.
 #[derive(Debug)]
 pub(super) struct Sifted {
     pub(super) chunk: Chunk,
@@ -29,57 +51,115 @@ pub(super) struct Sifted {
     pub(super) verdict: Result<(), Fault>,
 }
 
+impl Batch {
+    /// The first `length` bytes of a buffer.
+    pub(super) fn of_buffer(buffer: Box<[u8]>, length: usize) -> Self {
+        Self { at: 0, end: length.min(buffer.len()), store: Store::Buffer(buffer) }
+    }
+
+    /// All of a piece.
+    pub(super) fn of_piece(piece: Bytes) -> Self {
+        Self { at: 0, end: piece.len(), store: Store::Piece(piece) }
+    }
+
+    /// What is held with as much of a piece behind it as tells the frame that it begins. That alone is copied.
+    pub(super) fn of_held(held: &mut Vec<u8>, piece: &mut Bytes, follower: &Follower) -> Self {
+        let before = held.len();
+        held.extend(piece.iter().take(UNFINISHED));
+        let length = follower.tells(held).unwrap_or(held.len());
+        held.truncate(length);
+        piece.advance(length.saturating_sub(before).min(piece.len()));
+        Self::of_piece(std::mem::take(held).into())
+    }
+
+    fn get(&self, from: usize, to: usize) -> &[u8] {
+        let all = match &self.store {
+            Store::Buffer(buffer) => buffer,
+            Store::Piece(piece) => &piece[..],
+        };
+        all.get(from..to).unwrap_or_default()
+    }
+
+    /// Itself, where there is something in it; its buffer is given back otherwise.
+    fn remaining(self, buffers: &Buffers) -> Option<Self> {
+        match self.store {
+            _ if self.at < self.end => return Some(self),
+            Store::Buffer(buffer) => buffers.give(buffer),
+            Store::Piece(_) => {}
+        }
+        None
+    }
+}
+
 impl Chunk {
-    /// Follows the first `length` bytes of a buffer.
-    pub(super) fn sift(mut buffer: Box<[u8]>, length: usize, follower: &mut Follower) -> Sifted {
+    /// Follows a batch to its end, or to an answer to a ping of ours behind what passes.
+    pub(super) fn sift(mut batch: Batch, follower: &mut Follower) -> Sifted {
         let before = follower.seen();
-        // What passes moves up by what does not, each byte once, however many pongs there are.
-        let (mut from, mut at, mut boundary, mut held) = (0, 0, None, Vec::new());
+        let (mut start, mut end, mut boundary, mut held) = (batch.at, batch.at, None, Vec::new());
         let mut cut = None;
-        while let Some(rest) = buffer.get(from..length).filter(|rest| !rest.is_empty()) {
+        while batch.at < batch.end {
+            let rest = batch.get(batch.at, batch.end);
+            let passes = cut.is_none();
             match follower.step(rest) {
-                Ok(Step::Within(passed)) => (from, at) = keep(&mut buffer, from, at, passed),
-                Ok(Step::ToEnd(passed)) => {
-                    (from, at) = keep(&mut buffer, from, at, passed);
-                    boundary = Some(at).filter(|_| cut.is_none()).or(boundary);
+                Ok(Step::Within(passed)) => {
+                    batch.at += passed;
+                    if passes {
+                        end = batch.at;
+                    }
                 }
-                Ok(Step::OwnPong(ours)) => from += ours,
+                Ok(Step::ToEnd(passed)) => {
+                    batch.at += passed;
+                    if passes {
+                        (end, boundary) = (batch.at, Some(batch.at));
+                    }
+                }
+                Ok(Step::OwnPong(ours)) => {
+                    batch.at += ours;
+                    if passes && start < end {
+                        break;
+                    }
+                    if passes {
+                        (start, end) = (batch.at, batch.at);
+                    }
+                }
                 Ok(Step::Unfinished) => {
                     held = rest.to_vec();
-                    break;
+                    batch.at = batch.end;
                 }
                 // It does not pass, but what follows must be heard, where it still means something.
                 Err(fault) => {
-                    cut.get_or_insert((at, fault, follower.seen()));
+                    cut.get_or_insert((fault, follower.seen()));
                     if follower.is_lost() {
-                        break;
+                        batch.at = batch.end;
                     }
                 }
             }
         }
-        let (end, aligned, seen, verdict) = match cut {
-            Some((end, fault, seen)) => (end, true, seen, Err(fault)),
-            None => (at, follower.is_between(), follower.seen(), Ok(())),
+        let (aligned, seen, verdict) = match cut {
+            Some((fault, seen)) => (true, seen, Err(fault)),
+            None => (follower.is_between(), follower.seen(), Ok(())),
         };
-        let chunk = Self { buffer, start: 0, end, boundary, ends: ended(before, seen) };
+        let chunk = Self { batch, start, end, boundary, ends: ended(before, seen) };
         Sifted { chunk, held, aligned, close: seen.close, verdict }
     }
 
     /// Bytes of a frame that will never be whole.
-    pub(super) fn torn(mut buffer: Box<[u8]>, bytes: &[u8]) -> Self {
-        let end = bytes.len().min(buffer.len());
-        buffer.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        Self { buffer, start: 0, end, boundary: None, ends: Tally::default() }
+    pub(super) fn torn(bytes: Vec<u8>) -> Self {
+        let end = bytes.len();
+        let batch = Batch { at: end, ..Batch::of_piece(bytes.into()) };
+        Self { batch, start: 0, end, boundary: None, ends: Tally::default() }
     }
 
     /// What is still to be written.
     pub(super) fn unwritten(&self) -> &[u8] {
-        self.buffer.get(self.start..self.end).unwrap_or_default()
+        self.batch.get(self.start, self.end)
     }
 
     /// What of it stands before the last place where a frame ends; none where that was passed.
     pub(super) fn whole_frames(&self) -> Option<&[u8]> {
-        self.buffer.get(self.start..self.boundary?)
+        self.boundary
+            .filter(|boundary| self.start <= *boundary)
+            .map(|boundary| self.batch.get(self.start, boundary))
     }
 
     /// Notes that so much was written, and says what passed with it.
@@ -100,14 +180,11 @@ impl Chunk {
             None => false,
         }
     }
-}
 
-/// Moves what passes up to what passed before; gives where the next bytes come from and go to.
-fn keep(buffer: &mut [u8], from: usize, to: usize, passed: usize) -> (usize, usize) {
-    if from != to {
-        buffer.copy_within(from..from + passed, to);
+    /// What of its batch comes after it.
+    pub(super) fn rest(self, buffers: &Buffers) -> Option<Batch> {
+        self.batch.remaining(buffers)
     }
-    (from + passed, to + passed)
 }
 
 fn ended(before: Seen, after: Seen) -> Tally {
@@ -133,13 +210,43 @@ mod tests {
         let own = frame(0x8a, &mark.ping()[2..]);
         let halves = text.split_at(7);
         let read = [&own[..], &text, &own, &own, &foreign, &text, &own, &close, &own, halves.0].concat();
-        let passed = [&text[..], &foreign, &text, &close, halves.0].concat();
         let mut follower = Follower::new(Direction::ToOrigin);
         follower.expect_pongs(mark);
-        let length = read.len();
-        let Sifted { chunk, aligned, close, .. } = Chunk::sift(read.into(), length, &mut follower);
-        assert_eq!(chunk.unwritten(), passed);
-        assert_eq!(chunk.whole_frames(), passed.get(..passed.len() - halves.0.len()));
-        assert_eq!((aligned, close, follower.seen().pongs), (false, Some(1005), 6));
+        let buffers = Buffers::default();
+        let mut batch = Some(Batch::of_piece(read.into()));
+        let mut passed = Vec::new();
+        while let Some(next) = batch {
+            let Sifted { chunk, aligned, close, .. } = Chunk::sift(next, &mut follower);
+            passed.push((chunk.unwritten().to_vec(), chunk.whole_frames().map(<[u8]>::len), aligned, close));
+            batch = chunk.rest(&buffers);
+        }
+        let expected = [
+            (text.clone(), Some(text.len()), true, None),
+            ([&foreign[..], &text].concat(), Some(foreign.len() + text.len()), true, None),
+            (close.clone(), Some(close.len()), true, Some(1005)),
+            (halves.0.to_vec(), None, false, Some(1005)),
+        ];
+        assert_eq!(passed, expected);
+        assert_eq!(follower.seen().pongs, 6);
+    }
+
+    #[test]
+    fn what_is_held_takes_from_a_piece_what_it_needs() {
+        let long = [&[0x82, 0xfe, 0x10, 0, 1, 2, 3, 4][..], &[7; 0x1000]].concat();
+        for (whole, told) in [(long, 8), (frame(0x89, b"hello"), 11), (frame(0x81, b""), 6)] {
+            for at in 1..told {
+                let mut follower = Follower::new(Direction::ToOrigin);
+                let (mut held, mut piece) = (whole[..at].to_vec(), Bytes::from(whole[at..].to_vec()));
+                let batch = Batch::of_held(&mut held, &mut piece, &follower);
+                assert_eq!((batch.end, held.len(), piece.len()), (told, 0, whole.len() - told));
+                let sifted = Chunk::sift(batch, &mut follower);
+                assert_eq!((sifted.chunk.unwritten(), &sifted.held[..]), (&whole[..told], &[][..]));
+            }
+        }
+        // What is too little stays so.
+        let follower = Follower::new(Direction::ToOrigin);
+        let (mut held, mut piece) = (vec![0x82], Bytes::from_static(&[0xfe, 0x10]));
+        let batch = Batch::of_held(&mut held, &mut piece, &follower);
+        assert_eq!((batch.end, piece.len()), (3, 0));
     }
 }

@@ -10,13 +10,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWrite, ReadBuf};
 
 use super::buffers::Buffers;
-use super::chunk::{Chunk, Sifted};
+use super::chunk::{Batch, Chunk, Sifted};
 use super::frames::{Fault, Follower, Mark};
 use super::messages::MessageLimits;
 use super::registry::Entry;
+use super::side::Side;
 use crate::telemetry::metrics::Direction;
 
 /// One direction.
@@ -25,8 +26,8 @@ pub(super) struct Flow {
     direction: Direction,
     entry: Rc<Entry>,
     follower: Follower,
-    /// What the source sent before the tunnel began, to be read before the stream.
-    early: Bytes,
+    /// What was read and is still to be told apart, behind the chunk: mostly nothing.
+    unfollowed: Option<Batch>,
     chunk: Option<Chunk>,
     /// What was read of a frame that cannot be told yet, mostly nothing. It stands before what is read next.
     held: Vec<u8>,
@@ -107,7 +108,7 @@ impl Flow {
             entry,
             follower: Follower::new(direction),
             // Even a rest of nothing holds the buffer that the head was read into.
-            early: if early.is_empty() { Bytes::new() } else { early },
+            unfollowed: (!early.is_empty()).then(|| Batch::of_piece(early)),
             chunk: None,
             held: Vec::new(),
             aligned: true,
@@ -162,7 +163,7 @@ impl Flow {
     pub(super) fn poll_pass(
         &mut self,
         cx: &mut Context<'_>,
-        mut source: impl AsyncRead + Unpin,
+        source: &mut impl Side,
         mut destination: impl AsyncWrite + Unpin,
         buffers: &Buffers,
     ) -> Poll<Stop> {
@@ -175,7 +176,7 @@ impl Flow {
                 let stop = if shut.is_ok() { Stop::Ended } else { Stop::DestinationGone };
                 return Poll::Ready(self.give_up(buffers, stop));
             }
-            match self.poll_read(cx, &mut source, buffers) {
+            match self.poll_read(cx, source, buffers) {
                 Poll::Ready(Ok(Read::Chunk)) => {}
                 Poll::Ready(Ok(Read::Violation(fault))) => return Poll::Ready(Stop::Violation(fault)),
                 Poll::Ready(Ok(Read::End)) => self.source = Source::Ended,
@@ -210,7 +211,7 @@ impl Flow {
     pub(super) fn poll_finish(
         &mut self,
         cx: &mut Context<'_>,
-        mut source: impl AsyncRead + Unpin,
+        source: &mut impl Side,
         mut destination: impl AsyncWrite + Unpin,
         buffers: &Buffers,
     ) -> Poll<Said> {
@@ -227,7 +228,7 @@ impl Flow {
                     } else if self.aligned || self.source == Source::Ended {
                         self.destination = Destination::Done(Said::NotOurs);
                     } else {
-                        match ready!(self.poll_read(cx, &mut source, buffers)) {
+                        match ready!(self.poll_read(cx, source, buffers)) {
                             Ok(Read::Chunk | Read::Violation(_)) => self.truncate(),
                             Ok(Read::End) | Err(_) => self.source = Source::Ended,
                         }
@@ -253,14 +254,14 @@ impl Flow {
     pub(super) fn poll_hear_close(
         &mut self,
         cx: &mut Context<'_>,
-        mut source: impl AsyncRead + Unpin,
+        source: &mut impl Side,
         buffers: &Buffers,
     ) -> Poll<()> {
         while self.follower.seen().close.is_none()
             && self.source == Source::Flowing
             && !self.follower.is_lost()
         {
-            let read = ready!(self.poll_read(cx, &mut source, buffers));
+            let read = ready!(self.poll_read(cx, source, buffers));
             self.discard(read, buffers);
         }
         Poll::Ready(())
@@ -270,11 +271,11 @@ impl Flow {
     pub(super) fn poll_hear_end(
         &mut self,
         cx: &mut Context<'_>,
-        mut source: impl AsyncRead + Unpin,
+        source: &mut impl Side,
         buffers: &Buffers,
     ) -> Poll<()> {
         while self.source == Source::Flowing {
-            let read = ready!(self.poll_read(cx, &mut source, buffers));
+            let read = ready!(self.poll_read(cx, source, buffers));
             self.discard(read, buffers);
         }
         Poll::Ready(())
@@ -294,8 +295,8 @@ impl Flow {
     }
 
     fn drop_chunk(&mut self, buffers: &Buffers) {
-        if let Some(chunk) = self.chunk.take() {
-            buffers.give(chunk.buffer);
+        if let Some(rest) = self.chunk.take().and_then(|chunk| chunk.rest(buffers)) {
+            self.unfollowed = Some(rest);
         }
     }
 
@@ -372,34 +373,54 @@ impl Flow {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        source: impl AsyncRead + Unpin,
+        source: &mut impl Side,
         buffers: &Buffers,
     ) -> Poll<io::Result<Read>> {
+        if let Some(batch) = self.unfollowed.take() {
+            return Poll::Ready(Ok(self.sift(batch)));
+        }
         let mut buffer = buffers.take();
         let (front, free) = buffer.split_at_mut(self.held.len());
-        let read = Self::poll_fill(&mut self.early, cx, source, free);
-        match read {
-            Poll::Ready(Ok(length @ 1..)) => {
-                front.copy_from_slice(&self.held);
-                let length = front.len() + length;
-                Poll::Ready(Ok(self.sift(buffer, length)))
+        let mut filled = ReadBuf::new(free);
+        let came = source.poll_take(cx, &mut filled);
+        let length = filled.filled().len();
+        if length > 0 {
+            front.copy_from_slice(&self.held);
+            let length = front.len() + length;
+            return Poll::Ready(Ok(self.sift(Batch::of_buffer(buffer, length))));
+        }
+        buffers.give(buffer);
+        match ready!(came) {
+            Ok(Some(mut piece)) => {
+                let batch = if self.held.is_empty() {
+                    Batch::of_piece(piece)
+                } else {
+                    let batch = Batch::of_held(&mut self.held, &mut piece, &self.follower);
+                    self.unfollowed = (!piece.is_empty()).then(|| Batch::of_piece(piece));
+                    batch
+                };
+                Poll::Ready(Ok(self.sift(batch)))
             }
-            // What is held will never be whole.
-            Poll::Ready(Ok(0)) if !self.held.is_empty() => {
-                self.chunk = Some(Chunk::torn(buffer, &std::mem::take(&mut self.held)));
-                self.aligned = false;
-                Poll::Ready(Ok(Read::Chunk))
-            }
-            _ => {
-                buffers.give(buffer);
-                read.map_ok(|_| Read::End)
-            }
+            Ok(None) => Poll::Ready(Ok(self.read_end())),
+            // Many TLS clients leave without a close_notify: their FIN means what a FIN means.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(self.read_end())),
+            Err(error) => Poll::Ready(Err(error)),
         }
     }
 
-    fn sift(&mut self, buffer: Box<[u8]>, length: usize) -> Read {
+    /// The end, before which comes what is held: it will never be whole.
+    fn read_end(&mut self) -> Read {
+        if self.held.is_empty() {
+            return Read::End;
+        }
+        self.chunk = Some(Chunk::torn(std::mem::take(&mut self.held)));
+        self.aligned = false;
+        Read::Chunk
+    }
+
+    fn sift(&mut self, batch: Batch) -> Read {
         self.follower.limits().map(MessageLimits::go_on);
-        let Sifted { chunk, held, aligned, close, verdict } = Chunk::sift(buffer, length, &mut self.follower);
+        let Sifted { chunk, held, aligned, close, verdict } = Chunk::sift(batch, &mut self.follower);
         // Answers to our own pings are no use of the tunnel.
         if !(chunk.unwritten().is_empty() && held.is_empty()) {
             self.entry.touch();
@@ -409,28 +430,6 @@ impl Flow {
         match verdict {
             Ok(()) => Read::Chunk,
             Err(fault) => Read::Violation(fault),
-        }
-    }
-
-    fn poll_fill(
-        early: &mut Bytes,
-        cx: &mut Context<'_>,
-        mut source: impl AsyncRead + Unpin,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        if !early.is_empty() {
-            let length = early.len().min(buffer.len());
-            let (filled, _) = buffer.split_at_mut(length);
-            // `split_to` lets go of the HTTP connection's buffer with the last byte.
-            filled.copy_from_slice(&early.split_to(length));
-            return Poll::Ready(Ok(length));
-        }
-        let mut filled = ReadBuf::new(buffer);
-        match ready!(Pin::new(&mut source).poll_read(cx, &mut filled)) {
-            Ok(()) => Poll::Ready(Ok(filled.filled().len())),
-            // Many TLS clients leave without a close_notify: their FIN means what a FIN means.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
-            Err(error) => Poll::Ready(Err(error)),
         }
     }
 }

@@ -21,6 +21,9 @@ const LONGEST_CONTROL_PAYLOAD: u8 = 125;
 const TWO_BYTE_LENGTH: u8 = 126;
 const EIGHT_BYTE_LENGTH: u8 = 127;
 
+/// What tells any frame, in bytes: a masked control frame with all its payload.
+pub(crate) const UNFINISHED: usize = 2 + 4 + LONGEST_CONTROL_PAYLOAD as usize;
+
 /// The code of a Close frame that carries none (RFC 6455 section 7.1.5).
 const NO_STATUS: u16 = 1005;
 
@@ -98,7 +101,7 @@ pub(crate) enum Step {
     /// So many are a pong that answers the proxy's own ping: it is not to be passed on.
     OwnPong(usize),
     /// The beginning of a frame of which too little is there: its header, or all of a control frame. They are to be
-    /// given again with what follows; they are fewer than 131.
+    /// given again with what follows; they are fewer than [`UNFINISHED`].
     Unfinished,
 }
 
@@ -167,6 +170,16 @@ impl Follower {
                     Err(Fault::Frame)
                 }
             },
+        }
+    }
+
+    /// How many of these bytes tell the frame that begins with them; none where more are needed.
+    pub(crate) fn tells(&self, bytes: &[u8]) -> Option<usize> {
+        match Header::read(self.direction, bytes) {
+            Ok(Some(header)) if header.first & CONTROL == 0 => Some(header.length),
+            Ok(Some(header)) => header.control_payload(bytes).map(|payload| header.length + payload.len()),
+            Ok(None) => None,
+            Err(Wrong) => Some(bytes.len()),
         }
     }
 

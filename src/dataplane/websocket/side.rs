@@ -3,10 +3,12 @@
 //! A tunnel knows nothing else of a connection: not whether it is encrypted, nor what was spoken on it before, nor
 //! whether it has it for itself or is one stream of HTTP/2 (`connection::http2`).
 
+use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// One end's stream.
@@ -17,6 +19,15 @@ pub(crate) trait Side: AsyncRead + AsyncWrite + Unpin + 'static {
 
     /// Ready when reading would not have to wait: there are bytes, the end, or an error.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Reads into `buffer`, or hands over what came in a piece of its own that is not worth a copy. Neither is the end.
+    fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Option<Bytes>>> {
+        Pin::new(self).poll_read(cx, buffer).map_ok(|()| None)
+    }
 
     /// Takes in what has come, where it costs more as long as it is left. Whoever is not reading calls it, and is
     /// woken when more has come.

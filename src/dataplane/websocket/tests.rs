@@ -4,6 +4,7 @@ mod closes;
 mod life;
 mod limits;
 mod orders;
+mod pieces;
 mod rebalance;
 
 use std::cell::{Cell, RefCell};

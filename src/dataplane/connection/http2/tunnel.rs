@@ -1,8 +1,10 @@
 //! A stream as a tunnel has it (RFC 8441 section 5): DATA is its bytes, END_STREAM its FIN, RST_STREAM its RST.
 //!
 //! What the viewer sends is paid back to its windows only when the tunnel comes for more, and so has written it on:
-//! a stream's window is all that a slow origin makes us hold. The other way nothing is given to `h2` for which the
-//! viewer's windows have no room. No timer runs here: a tunnel has its own.
+//! a stream's window is all that a slow origin makes us hold, and a large DATA frame is written on from where `h2` has
+//! put it. The other way nothing is given to `h2` for which the viewer's windows have no room; what is given is a copy,
+//! since `h2` keeps it until the socket takes it, and a tunnel's buffer is its worker's. No timer runs here: a tunnel
+//! has its own.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -22,6 +24,10 @@ use super::{Shared, answer};
 use crate::dataplane::exchange::Opened;
 use crate::dataplane::response::body::AnswerBody;
 use crate::dataplane::websocket::side::{Side, Upgraded};
+
+/// Pieces from this size on are handed over as they are, in bytes: half of what a tunnel reads at once. Smaller ones
+/// are put together, since each of them would be written alone, and a write costs more than a copy.
+const NOT_WORTH_A_COPY: usize = 8 * 1024;
 
 /// Agrees to a handshake and makes its stream the tunnel.
 pub(super) fn begin(
@@ -80,6 +86,8 @@ struct TunnelStream {
     shared: Rc<Shared>,
     incoming: RecvStream,
     outgoing: SendStream<Piece>,
+    /// What was left of a piece of which a part was read, before what came ahead.
+    late: Bytes,
     /// What came before anybody read it, in one piece: a frame that waits in `h2` costs more than its bytes.
     ahead: BytesMut,
     /// What was read last, in bytes; the viewer's windows lack it.
@@ -114,6 +122,7 @@ impl TunnelStream {
             shared: Rc::clone(shared),
             incoming,
             outgoing,
+            late: Bytes::new(),
             ahead: BytesMut::new(),
             unpaid: 0,
             outlet: Outlet::Open,
@@ -151,6 +160,17 @@ impl TunnelStream {
             },
         }
     }
+
+    /// The next bytes, in the order in which they came.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if !self.late.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.late))));
+        }
+        if !self.ahead.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.ahead).freeze())));
+        }
+        self.poll_data(cx)
+    }
 }
 
 impl Side for TunnelStream {
@@ -159,12 +179,48 @@ impl Side for TunnelStream {
     }
 
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ahead.is_empty()
+        if self.late.is_empty()
+            && self.ahead.is_empty()
             && let Some(Ok(data)) = ready!(self.poll_data(cx))
         {
             self.ahead.extend_from_slice(&data);
         }
         Poll::Ready(())
+    }
+
+    fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Option<Bytes>>> {
+        self.pay_back();
+        let before = buffer.filled().len();
+        let next = loop {
+            if buffer.remaining() == 0 {
+                break Poll::Ready(Ok(None));
+            }
+            match self.poll_piece(cx) {
+                Poll::Ready(Some(Ok(mut piece))) if piece.len() >= NOT_WORTH_A_COPY => {
+                    if buffer.filled().len() > before {
+                        self.late = piece;
+                        break Poll::Ready(Ok(None));
+                    }
+                    // No more than is read at once: by that much the windows are opened again when it is written.
+                    self.late = piece.split_off(piece.len().min(buffer.remaining()));
+                    self.unpaid = piece.len();
+                    return Poll::Ready(Ok(Some(piece)));
+                }
+                Poll::Ready(Some(Ok(mut piece))) => {
+                    buffer.put_slice(&piece.split_to(piece.len().min(buffer.remaining())));
+                    self.late = piece;
+                }
+                Poll::Ready(Some(Err(reset))) => break Poll::Ready(Err(reset)),
+                Poll::Ready(None) => break Poll::Ready(Ok(None)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        self.unpaid = buffer.filled().len() - before;
+        if self.unpaid > 0 { Poll::Ready(Ok(None)) } else { next }
     }
 
     fn take_in(&mut self, cx: &mut Context<'_>) {
@@ -177,31 +233,12 @@ impl Side for TunnelStream {
 impl AsyncRead for TunnelStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.pay_back();
-        let before = buf.filled().len();
-        buf.put_slice(&this.ahead.split_to(this.ahead.len().min(buf.remaining())));
-        if this.ahead.is_empty() {
-            // An idle tunnel holds no memory.
-            this.ahead = BytesMut::new();
+        if let Some(mut piece) = ready!(this.poll_take(cx, buf))? {
+            let now = piece.split_to(piece.len().min(buf.remaining()));
+            buf.put_slice(&now);
+            (this.unpaid, this.late) = (now.len(), piece);
         }
-        let mut next = Poll::Ready(Ok(()));
-        while next.is_ready() && buf.remaining() > 0 {
-            match this.poll_data(cx) {
-                Poll::Ready(Some(Ok(data))) => {
-                    let (now, later) = data.split_at(data.len().min(buf.remaining()));
-                    buf.put_slice(now);
-                    this.ahead.extend_from_slice(later);
-                }
-                Poll::Ready(Some(Err(reset))) => {
-                    next = Poll::Ready(Err(reset));
-                    break;
-                }
-                Poll::Ready(None) => break,
-                Poll::Pending => next = Poll::Pending,
-            }
-        }
-        this.unpaid = buf.filled().len() - before;
-        if this.unpaid > 0 { Poll::Ready(Ok(())) } else { next }
+        Poll::Ready(Ok(()))
     }
 }
 
