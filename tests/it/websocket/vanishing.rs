@@ -27,13 +27,18 @@ fn site(origin: &RawOrigin) -> Site {
     site
 }
 
+/// Waits until all that were opened have been told to be closed; the origin hears of it a moment earlier.
 async fn nothing_is_left(plane: &Plane, protocol: &str) {
     let labels = "namespace=\"test\",distribution=\"web\"";
-    let opened = plane.metric(&format!("tidegate_websocket_opened_total{{{labels}}}"));
-    let closed = plane.metric(&format!(
-        "tidegate_websocket_closed_total{{{labels},closed_by=\"viewer_reset\",code=\"1006\"}}"
-    ));
-    assert_eq!(opened, closed);
+    let opened = format!("tidegate_websocket_opened_total{{{labels}}}");
+    let reset = "closed_by=\"viewer_reset\",code=\"1006\"";
+    let closed = format!("tidegate_websocket_closed_total{{{labels},{reset}}}");
+    soon(async {
+        while plane.metric(&opened) != plane.metric(&closed) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let open = format!("tidegate_websocket_connections{{{labels},origin=\"web\",protocol=\"{protocol}\"}}");
     assert_eq!(plane.metric(&open), 0);
     assert!(soon(plane.handle.tunnels(None).next()).await.is_none());
