@@ -25,6 +25,7 @@ mod proxy_protocol;
 mod retries;
 pub(crate) mod rig;
 mod rollout;
+mod semantics;
 mod slow_viewers;
 mod source_ranges;
 mod streaming;

@@ -301,6 +301,7 @@ impl EchoOrigin {
                         let head = connection.response().await;
                         let body = format!("{name}\n{head}");
                         let length = body.len();
+                        let body = if head.starts_with("HEAD ") { "" } else { &body };
                         connection
                             .send(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"))
                             .await;
