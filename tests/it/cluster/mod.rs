@@ -18,3 +18,4 @@ mod permissions;
 mod status;
 mod undecodable;
 mod watch;
+mod websocket;

@@ -10,7 +10,7 @@ use tidegate::provider::kube::{KubeProvider, Limits, Settings};
 use tidegate::provider::{Class, Provider};
 use tidegate::snapshot::Snapshot;
 use tidegate::telemetry::metrics::{Build, Metrics};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::harness::Cluster;
@@ -76,7 +76,9 @@ async fn changes_and_deletions_are_seen_across_watches_that_end() -> anyhow::Res
     let (provider, _stop) = start(&cluster, limits).await?;
     let key = ObjectKey::new(&cluster.namespace, "web-tls");
     secrets.create(&PostParams::default(), &secret("web-tls", "kubernetes.io/tls")?).await?;
-    for round in 0..3 {
+    // For much longer than a watch lives, so that changes come in several, and between two of them.
+    let begun = Instant::now();
+    for round in 0.. {
         let value = format!("round {round}");
         let patch = Patch::Merge(json!({"stringData": {"tls.key": value}}));
         secrets.patch("web-tls", &PatchParams::default(), &patch).await?;
@@ -85,8 +87,9 @@ async fn changes_and_deletions_are_seen_across_watches_that_end() -> anyhow::Res
             data.and_then(|data| data.get("tls.key")).is_some_and(|key| key.0 == value.as_bytes())
         })
         .await?;
-        // Longer than a watch lives: the next change comes in another one.
-        tokio::time::sleep(Duration::from_millis(1200)).await;
+        if begun.elapsed() > Duration::from_millis(3500) {
+            break;
+        }
     }
     secrets.delete("web-tls", &DeleteParams::default()).await?;
     snapshot(&provider, |it| it.secrets.is_empty()).await?;

@@ -14,10 +14,13 @@ use rcgen::CertifiedKey;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+
+use super::LIMIT;
 
 /// A viewer that believes one certificate.
 pub(crate) struct Viewer {
@@ -77,6 +80,14 @@ impl Socket {
         match self.0.next().await {
             Some(Ok(Message::Text(text))) => Ok(text.to_string()),
             other => bail!("no text came back but {other:?}"),
+        }
+    }
+
+    /// Waits for the Close; its code.
+    pub(crate) async fn close_code(&mut self) -> anyhow::Result<u16> {
+        match timeout(LIMIT, self.0.next()).await.context("no Close comes")? {
+            Some(Ok(Message::Close(Some(close)))) => Ok(close.code.into()),
+            other => bail!("it is no Close with a code but {other:?}"),
         }
     }
 }
