@@ -46,6 +46,10 @@ pub struct Limits {
     /// What is on its way into an HTTP/1.1 viewer's socket before no more is taken from the origin, in bytes, give or
     /// take what is read at once.
     pub unflushed_bytes: usize,
+    /// Answers that a worker compresses at once; each may need half a megabyte, and those beyond pass as they came.
+    pub compressions: usize,
+    /// How long what came of an answer may be held back to be compressed with what comes next.
+    pub compression_hold: Duration,
     /// Control frames that an HTTP/2 viewer may send at once; a tenth of it more each second, and more with what
     /// it is sent.
     pub control_frames: u32,
@@ -115,6 +119,8 @@ impl Default for Limits {
             connection_window: 256 * 1024,
             answers_unsent: 256 * 1024,
             unflushed_bytes: 16 * 1024,
+            compressions: 128,
+            compression_hold: Duration::from_millis(100),
             control_frames: 1000,
             small_frames: 2048,
             viewer_resets: 200,

@@ -367,7 +367,9 @@ mod tests {
     use crate::table::Hosts;
     use crate::table::host::HostPattern;
     use crate::table::origin::{Endpoints, Zone};
-    use crate::table::route::{AllowedMethods, RouteTarget, ViewerProtocolPolicy, ViewerProtocols};
+    use crate::table::route::{
+        AllowedMethods, Compression, RouteTarget, ViewerProtocolPolicy, ViewerProtocols,
+    };
     use crate::table::web_socket::WebSocketPolicy;
     use crate::telemetry::metrics::Build;
 
@@ -378,6 +380,7 @@ mod tests {
             allowed_methods: AllowedMethods::new(vec![]),
             max_request_body_bytes: None,
             source_ranges: Default::default(),
+            compression: Compression::Off,
             web_socket: WebSocketPolicy::default(),
             target: RouteTarget::Broken,
         };

@@ -27,6 +27,7 @@ use super::live::LiveTable;
 use super::mailbox::{Letter, Letters};
 use super::origin::{Budgets, Pool};
 use super::places::Places;
+use super::response::compression::Compressions;
 use super::websocket::registry::Registry;
 use super::websocket::side::{Side, Upgraded};
 use super::websocket::tunnel;
@@ -46,6 +47,8 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     /// How often requests may be sent again.
     pub(crate) budgets: Budgets,
+    /// Answers that are being compressed.
+    pub(crate) compressions: Compressions,
     pub(crate) limits: Limits,
     pub(crate) drain: Drain,
     pub(crate) entrance: Entrance,
@@ -105,6 +108,7 @@ impl Worker {
             tables: Tables::new(seed.tables),
             pool: Pool::new(seed.limits.idle_per_endpoint),
             budgets: Budgets::new(),
+            compressions: Compressions::default(),
             registry: Registry::new(seed.limits.tunnels),
             limits: seed.limits,
             drain: seed.drain,

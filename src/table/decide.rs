@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use crate::table::host::HostPattern;
     use crate::table::path_pattern::PathPattern;
-    use crate::table::route::{AllowedMethods, RouteTarget, ViewerProtocols};
+    use crate::table::route::{AllowedMethods, Compression, RouteTarget, ViewerProtocols};
     use crate::table::source_ranges::SourceRanges;
     use crate::table::web_origin::AllowedOrigins;
 
@@ -237,6 +237,7 @@ mod tests {
             source_ranges: SourceRanges::default(),
             allowed_methods: AllowedMethods::new(vec![Method::GET, Method::HEAD, Method::POST]),
             max_request_body_bytes: None,
+            compression: Compression::Off,
             web_socket: WebSocketPolicy::default(),
             // What a request that passes every policy meets, so that no origin has to be made up.
             target: RouteTarget::Broken,

@@ -13,7 +13,7 @@ use super::balancing::{Affinity, Algorithm, Balancing, HashOn, OutlierDetection}
 use super::certificate::{Certificate, OwnCertificate};
 use super::host::HostName;
 use super::origin::{Digest, Endpoint, HostHeader, HttpVersion, Origin, OriginTls, Trust, Zone};
-use super::route::{Route, RouteTarget, Routes, ServingState, ViewerProtocols};
+use super::route::{Compression, Route, RouteTarget, Routes, ServingState, ViewerProtocols};
 use super::web_socket::{Handshakes, OnOriginTerminating};
 
 /// What stands in place of a value that may be secret.
@@ -102,6 +102,7 @@ fn behavior(route: &Route) -> Value {
         },
         "allowedMethods": route.allowed_methods.iter().map(|method| method.as_str()).collect::<Vec<_>>(),
         "maxRequestBodyBytes": route.max_request_body_bytes,
+        "compress": route.compression == Compression::On,
         "webSocket": {
             "enabled": route.web_socket.handshakes == Handshakes::Accepted,
             "allowedOrigins": route.web_socket.allowed_origins.iter().collect::<Vec<_>>(),

@@ -86,6 +86,8 @@ pub struct Route {
     pub allowed_methods: AllowedMethods,
     /// The longest request body that passes, in bytes; none is no limit.
     pub max_request_body_bytes: Option<u64>,
+    /// What becomes of answers that viewers would take compressed.
+    pub compression: Compression,
     /// What upgrades get.
     pub web_socket: WebSocketPolicy,
     /// Where requests go.
@@ -135,6 +137,15 @@ impl RouteTarget {
         };
         first.into_iter().chain(second)
     }
+}
+
+/// `compress`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// They pass as they come.
+    Off,
+    /// Those that are worth it are compressed.
+    On,
 }
 
 /// `viewerProtocolPolicy`; it holds for `ws` as for `http`.

@@ -15,7 +15,7 @@ use crate::api::{self, Behavior, DistributionSpec};
 use crate::conditions::facts::Finding;
 use crate::conditions::reasons::Reason;
 use crate::table::path_pattern::PathPattern;
-use crate::table::route::{AllowedMethods, Route, RouteTarget, ViewerProtocolPolicy};
+use crate::table::route::{AllowedMethods, Compression, Route, RouteTarget, ViewerProtocolPolicy};
 use crate::table::source_ranges::SourceRanges;
 use crate::table::web_origin::AllowedOrigins;
 use crate::table::web_socket::{
@@ -69,6 +69,7 @@ impl Pass<'_> {
                 .behavior
                 .max_request_body_bytes
                 .and_then(|most| most.try_into().ok()),
+            compression: if self.behavior.compress { Compression::On } else { Compression::Off },
             web_socket: web_socket(&self.behavior.web_socket),
         }
     }

@@ -109,7 +109,7 @@ pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
         viewer_protocol_policy: _,
         allowed_methods: _,
         max_request_body_bytes: _,
-        compress,
+        compress: _,
         response_headers_policy,
         source_ranges: _,
         // All of it is served.
@@ -129,7 +129,6 @@ pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
     let mut found = Found::default();
     // It may take out what viewers must not see, or tell browsers what they must not do.
     found.withheld("responseHeadersPolicy", *response_headers_policy != ResponseHeadersPolicy::default());
-    found.served_without("compress", *compress);
     found.0
 }
 
@@ -230,7 +229,6 @@ mod tests {
                 "responseHeadersPolicy",
                 Withheld,
             ),
-            (behavior(json!({"compress": true})), "compress", SERVED_WITHOUT),
         ];
         for (patch, field, effect) in rows {
             assert_eq!(unserved(&patch), [(field.to_owned(), effect)], "{patch}");
@@ -255,7 +253,7 @@ mod tests {
                 "responseCompletionTimeout": "1s", "maxConnectionsPerEndpoint": 1,
             }],
             "defaultCacheBehavior": {
-                "viewerProtocolPolicy": "https-only", "allowedMethods": ["GET"], "compress": false,
+                "viewerProtocolPolicy": "https-only", "allowedMethods": ["GET"], "compress": true,
                 "maxRequestBodyBytes": 1, "sourceRanges": {"allow": ["10.0.0.0/8"]},
                 "webSocket": {
                     "enabled": false, "idleTimeout": "0s", "allowedOrigins": ["https://a"],

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderName, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 
-use super::{Exchange, Outcome};
+use super::{Exchange, Forward, Outcome};
 use crate::dataplane::origin::{Incomings, Report};
 use crate::dataplane::response::body::{AnswerBody, OriginBody};
+use crate::dataplane::response::compression::{self, CompressedBody};
 use crate::dataplane::response::errors;
-use crate::dataplane::viewer::headers::{self, Trailers};
-use crate::table::origin::Origin;
+use crate::dataplane::viewer::headers;
 use crate::table::reason::Reason;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -22,8 +22,7 @@ impl Exchange {
         mut self,
         incomings: Incomings,
         report: Report,
-        origin: &Origin,
-        trailers: Trailers,
+        &Forward { ref origin, trailers, negotiated, .. }: &Forward,
     ) -> Outcome {
         let Incomings { response, mut returning } = incomings;
         let (mut head, incoming) = response.into_parts();
@@ -32,14 +31,22 @@ impl Exchange {
         }
         strip_of_origin(&mut head.headers);
         headers::strip_trailer(&mut head.headers, trailers);
-        headers::single_length(&mut head.headers);
+        let length = headers::single_length(&mut head.headers);
         set_cookie(&mut head.headers, report.set_cookie);
         self.leave_where_needed(&mut head.headers);
         head.version = Version::HTTP_11;
+        let job = negotiated.and_then(|negotiated| {
+            let method = self.account.record.method.as_ref().unwrap_or(&Method::GET);
+            compression::compress(&mut head, length, negotiated, method, &self.viewer.worker)
+        });
         self.account.record.status = Some(head.status);
-        let body = OriginBody::new(incoming, origin.response_idle_timeout, trailers, returning)
+        let body = OriginBody::new(incoming, origin.origin.response_idle_timeout, trailers, returning)
             .ending_by(report.deadline);
-        Outcome::Answer(Response::from_parts(head, AnswerBody::origin(body, self.account)))
+        let body = match job {
+            Some(job) => AnswerBody::compressed(CompressedBody::new(body, job), self.account),
+            None => AnswerBody::origin(body, self.account),
+        };
+        Outcome::Answer(Response::from_parts(head, body))
     }
 
     /// An error of ours.

@@ -27,6 +27,7 @@ use super::live::{LiveDistribution, LiveOrigin};
 use super::origin::head::{self, Composed, Facts};
 use super::origin::{self, Load, Outgoing, Report};
 use super::response::body::AnswerBody;
+use super::response::compression::{self, Negotiated};
 use super::response::errors::{self, Format};
 use super::viewer::body::ViewerBody;
 use super::viewer::gate::{self, Passed};
@@ -130,6 +131,8 @@ struct Forward {
     /// A handshake's place among the worker's tunnels, so that no drain misses it.
     admission: Option<Admission>,
     trailers: Trailers,
+    /// Where the behavior compresses, what the viewer takes.
+    negotiated: Option<Negotiated>,
 }
 
 /// The behavior that a request falls under, linked.
@@ -190,8 +193,9 @@ impl Exchange {
             decide::Outcome::Refuse(reason) => return Err(reason),
         };
         let (distribution, route_position) = matched.ok_or(Reason::Internal)?;
-        let most = distribution.routes.at(route_position).and_then(|route| route.max_request_body_bytes);
-        most.map_or(Ok(()), |most| body.limit_to(most))?;
+        let route = distribution.routes.at(route_position).ok_or(Reason::Internal)?;
+        route.max_request_body_bytes.map_or(Ok(()), |most| body.limit_to(most))?;
+        let negotiated = compression::negotiate(route.compression, &head.headers, head.version);
         let scheme = self.account.record.sender.scheme;
         let origin = Arc::clone(distribution.origin(route_position, scheme).ok_or(Reason::NoEndpoints)?);
         let (admission, load) = match &handshake {
@@ -225,6 +229,7 @@ impl Exchange {
             outgoing,
             admission,
             trailers,
+            negotiated,
         })))
     }
 
@@ -257,7 +262,7 @@ impl Exchange {
         (matched, decision.outcome)
     }
 
-    async fn forward(mut self, forward: Box<Forward>) -> Outcome {
+    async fn forward(mut self, mut forward: Box<Forward>) -> Outcome {
         let mut report = Report::default();
         let sent = origin::send(&self.viewer.worker, &forward.origin, &forward.outgoing, &mut report).await;
         let record = &mut self.account.record;
@@ -273,7 +278,7 @@ impl Exchange {
         crate::dataplane::fault::strike("answered", self.account.record.path.as_deref());
         self.asked.body.stop_clock();
         let switches = incomings.response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        match forward.admission.filter(|_| switches) {
+        match forward.admission.take().filter(|_| switches) {
             Some(admission) => {
                 let matched = (forward.distribution, forward.route_position);
                 self.open_tunnel(incomings, report, admission, matched, &forward.origin)
@@ -282,7 +287,7 @@ impl Exchange {
                 if self.asked.handshake {
                     self.handshake_failed(ORIGIN_STATUS);
                 }
-                self.pass_on(incomings, report, &forward.origin.origin, forward.trailers)
+                self.pass_on(incomings, report, &forward)
             }
         }
     }

@@ -19,6 +19,7 @@ use crate::dataplane::account::Account;
 use crate::dataplane::alarm::Alarm;
 use crate::dataplane::guarded_io::Meter;
 use crate::dataplane::origin::{self, Returning};
+use crate::dataplane::response::compression::CompressedBody;
 use crate::dataplane::viewer::headers::Trailers;
 use crate::table::reason::Reason;
 
@@ -45,6 +46,7 @@ enum Source {
     /// What is left of a text of ours.
     Own(Option<Bytes>),
     Origin(Box<OriginBody>),
+    Compressed(Box<CompressedBody>),
 }
 
 impl AnswerBody {
@@ -61,6 +63,11 @@ impl AnswerBody {
     /// An origin's body.
     pub(crate) fn origin(body: OriginBody, account: Account) -> Self {
         Self { source: Source::Origin(Box::new(body)), account: Some(account), way: None }
+    }
+
+    /// An origin's body, compressed on its way.
+    pub(crate) fn compressed(body: CompressedBody, account: Account) -> Self {
+        Self { source: Source::Compressed(Box::new(body)), account: Some(account), way: None }
     }
 
     /// Gives nothing while `most` bytes of what it gave are still on their way through `meter`: what a viewer does
@@ -80,6 +87,7 @@ impl Source {
         match self {
             Self::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Origin(body) => body.poll_next(cx),
+            Self::Compressed(body) => body.poll_next(cx),
         }
     }
 }
@@ -126,6 +134,7 @@ impl Body for AnswerBody {
         match &self.source {
             Source::Own(text) => text.is_none(),
             Source::Origin(body) => body.incoming.is_end_stream(),
+            Source::Compressed(body) => body.is_end_stream(),
         }
     }
 
@@ -133,6 +142,8 @@ impl Body for AnswerBody {
         match &self.source {
             Source::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
             Source::Origin(body) => body.incoming.size_hint(),
+            // Nobody knows beforehand.
+            Source::Compressed(_) => SizeHint::default(),
         }
     }
 }
@@ -210,7 +221,11 @@ impl OriginBody {
         self
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, OriginBodyFailure>>> {
+    /// The next piece.
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, OriginBodyFailure>>> {
         if self.is_overdue() && !self.incoming.is_end_stream() {
             return Poll::Ready(Some(Err(self.fail(OriginBodyFailure::Overdue))));
         }

@@ -1,4 +1,5 @@
 //! What a viewer gets: an origin's answer or one of our own.
 
 pub(crate) mod body;
+pub(crate) mod compression;
 pub(crate) mod errors;

@@ -19,7 +19,7 @@ use super::decide::{self, Decision, Match, Request, RequestKind, Scheme, TlsIden
 use super::host::{HostName, HostPattern};
 use super::origin::{self, HostHeader, HttpVersion, Zone};
 use super::reason::Reason;
-use super::route::Routes;
+use super::route::{Compression, Routes};
 use super::source_ranges;
 use super::target::Target;
 use super::web_origin::Presented;
@@ -126,6 +126,8 @@ pub struct Behavior {
     pub source_ranges: Option<SourceRanges>,
     /// Which methods pass.
     pub allowed_methods: Vec<String>,
+    /// Whether answers that are worth it are compressed for viewers that take them so.
+    pub compress: bool,
 }
 
 /// From where requests pass.
@@ -357,6 +359,7 @@ fn behavior(matched: &Match<'_>, question: &Question, root_object: Option<&Targe
         viewer_protocol_policy: route.viewer_protocol_policy.as_str().to_owned(),
         source_ranges: source_ranges(&route.source_ranges, question.viewer),
         allowed_methods: route.allowed_methods.iter().map(ToString::to_string).collect(),
+        compress: route.compression == Compression::On,
     }
 }
 

@@ -86,6 +86,7 @@ impl Lines<'_, '_> {
             viewer_protocol_policy,
             source_ranges,
             allowed_methods,
+            compress,
         } = behavior;
         let matched = root_object.as_ref();
         let matched = matched.map(|path| format!(", for {path}, the defaultRootObject")).unwrap_or_default();
@@ -96,7 +97,11 @@ impl Lines<'_, '_> {
             None => self.line("behavior", format_args!("defaultCacheBehavior{matched}"))?,
         }
         self.line("policy", format_args!("{viewer_protocol_policy}; {}", allowed_methods.join(", ")))?;
-        source_ranges.as_ref().map_or(Ok(()), |ranges| self.sources(ranges))
+        source_ranges.as_ref().map_or(Ok(()), |ranges| self.sources(ranges))?;
+        if *compress {
+            self.line("compresses", "what is worth it, for viewers that take it so")?;
+        }
+        Ok(())
     }
 
     fn sources(&mut self, SourceRanges { allow, deny, verdict }: &SourceRanges) -> fmt::Result {

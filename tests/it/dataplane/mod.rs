@@ -4,6 +4,7 @@ mod accept;
 mod addresses;
 mod attempts;
 mod choice;
+mod compression;
 mod connections;
 mod counting;
 mod drain;

@@ -23,7 +23,8 @@ use tidegate::table::origin::{
 };
 use tidegate::table::path_pattern::PathPattern;
 use tidegate::table::route::{
-    AllowedMethods, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy, ViewerProtocols,
+    AllowedMethods, Compression, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy,
+    ViewerProtocols,
 };
 use tidegate::table::source_ranges::SourceRanges;
 use tidegate::table::web_socket::WebSocketPolicy;
@@ -349,6 +350,7 @@ pub(crate) struct RouteShape {
     pub(crate) methods: &'static [Method],
     pub(crate) max_request_body_bytes: Option<u64>,
     pub(crate) source_ranges: fn() -> SourceRanges,
+    pub(crate) compression: Compression,
 }
 
 impl Site {
@@ -359,6 +361,7 @@ impl Site {
             methods: &[Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::OPTIONS],
             max_request_body_bytes: None,
             source_ranges: SourceRanges::default,
+            compression: Compression::Off,
         };
         Self {
             name,
@@ -431,6 +434,7 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
             allowed_methods: AllowedMethods::new(shape.methods.to_vec()),
             max_request_body_bytes: shape.max_request_body_bytes,
             source_ranges: (shape.source_ranges)(),
+            compression: shape.compression,
             web_socket: web_socket(shape),
             target: target.clone(),
         };

@@ -96,6 +96,7 @@ fn is_default(name: &str, value: &Value) -> bool {
         "originKeepaliveTimeout" => json!("60s"),
         "httpVersion" => json!("http1.1"),
         "algorithm" => json!("least-request"),
+        "compress" => json!(false),
         "consecutiveFailures" => json!(5),
         "ejectionTime" => json!("10s"),
         "maxEjectedPercent" => json!(50),
