@@ -61,6 +61,8 @@ pub(crate) struct Record {
     pub(crate) origin_status: Option<StatusCode>,
     /// Why the last attempt that failed did, or the answer was cut off.
     pub(crate) origin_error: Option<&'static str>,
+    /// What became of the page in place of an error: `served`, or why it could not be had.
+    pub(crate) error_page: Option<&'static str>,
     pub(crate) connect: Option<Duration>,
     pub(crate) first_byte: Option<Duration>,
     pub(crate) duration: Duration,
@@ -98,6 +100,7 @@ impl Record {
             attempts: 0,
             origin_status: None,
             origin_error: None,
+            error_page: None,
             connect: None,
             first_byte: None,
             duration: Duration::ZERO,
@@ -163,6 +166,7 @@ impl Record {
             attempts: Some(self.attempts).filter(|attempts| *attempts > 0),
             origin_status: self.origin_status.map(|status| status.as_u16()),
             origin_error: self.origin_error,
+            error_page: self.error_page,
             config_generation: self.config_generation,
             connect: self.connect,
             first_byte: self.first_byte,

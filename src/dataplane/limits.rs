@@ -81,6 +81,12 @@ pub struct Limits {
     pub origin_silence: Duration,
     /// How long that sign may take.
     pub origin_sign_of_life: Duration,
+    /// What is read of an answer that nobody gets, in bytes, so that its connection can carry other requests.
+    pub discarded_bytes: usize,
+    /// How long that may take.
+    pub discard: Duration,
+    /// How long the head of an error page may take; then its viewer gets the error as it is.
+    pub error_page: Duration,
     /// How often a request may have passed through us.
     pub passes: usize,
     /// Idle connections that a worker keeps to one endpoint.
@@ -134,6 +140,9 @@ impl Default for Limits {
             origin_connections: 256,
             origin_silence: Duration::from_secs(6 * 60),
             origin_sign_of_life: Duration::from_secs(10),
+            discarded_bytes: 64 * 1024,
+            discard: Duration::from_millis(20),
+            error_page: Duration::from_secs(5),
             passes: 10,
             idle_per_endpoint: 256,
             sweep: Duration::from_secs(1),

@@ -365,6 +365,7 @@ mod tests {
     use super::*;
     use crate::dataplane::origin::origin_for_test;
     use crate::table::Hosts;
+    use crate::table::error_pages::ErrorPages;
     use crate::table::host::HostPattern;
     use crate::table::origin::{Endpoints, Zone};
     use crate::table::route::{
@@ -391,6 +392,7 @@ mod tests {
             aliases: vec![HostPattern::parse(&format!("{name}.example")).unwrap()],
             viewer_protocols: ViewerProtocols::Http2,
             default_root_object: None,
+            error_pages: ErrorPages::default(),
             ordered: Vec::new(),
             default,
         })

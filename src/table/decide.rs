@@ -141,14 +141,23 @@ pub fn decide<'t>(hosts: &'t Hosts, request: Request<'_>) -> Decision<'t> {
     if routes.state == ServingState::Disabled {
         return refuse(None, Reason::NoDistribution);
     }
+    let (route_position, route, outcome) = judge(routes, request);
+    Decision { matched: Some(Match { host_position, routes, route_position, route }), outcome }
+}
+
+/// Judges the request for an error page, by the behaviors of the Distribution that it belongs to; says by the one at
+/// which position.
+pub fn decide_page(routes: &Routes, request: Request<'_>) -> (usize, Outcome) {
+    let (route_position, _, outcome) = judge(routes, request);
+    (route_position, outcome)
+}
+
+fn judge<'r>(routes: &'r Routes, request: Request<'_>) -> (usize, &'r Route, Outcome) {
     let replaced_target = root_object(routes, request);
     let path = replaced_target.as_ref().unwrap_or(request.target).path();
     let (route_position, route) = routes.find(path);
-    let matched = Some(Match { host_position, routes, route_position, route });
-    match judge_policies(route, request) {
-        Some(outcome) => Decision { matched, outcome },
-        None => Decision { matched, outcome: Outcome::Forward { replaced_target } },
-    }
+    let outcome = judge_policies(route, request).unwrap_or(Outcome::Forward { replaced_target });
+    (route_position, route, outcome)
 }
 
 /// Whether the connection may carry requests for a host of `owner` (the 421 rule): that of its SNI's
@@ -224,6 +233,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::table::error_pages::ErrorPages;
     use crate::table::host::HostPattern;
     use crate::table::path_pattern::PathPattern;
     use crate::table::route::{AllowedMethods, Compression, RouteTarget, ViewerProtocols};
@@ -252,6 +262,7 @@ mod tests {
             aliases: aliases.iter().map(|alias| HostPattern::parse(alias).unwrap()).collect(),
             viewer_protocols: ViewerProtocols::Http2,
             default_root_object: None,
+            error_pages: ErrorPages::default(),
             ordered,
             default: route(None, ViewerProtocolPolicy::AllowAll),
         }

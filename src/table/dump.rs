@@ -5,12 +5,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use http::StatusCode;
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::RoutingTable;
 use super::balancing::{Affinity, Algorithm, Balancing, HashOn, OutlierDetection};
 use super::certificate::{Certificate, OwnCertificate};
+use super::error_pages::ErrorPage;
 use super::host::HostName;
 use super::origin::{Digest, Endpoint, HostHeader, HttpVersion, Origin, OriginTls, Trust, Zone};
 use super::route::{Compression, Route, RouteTarget, Routes, ServingState, ViewerProtocols};
@@ -49,6 +51,7 @@ impl RoutingTable {
                 ViewerProtocols::Http1 => json!(["http/1.1"]),
             },
             "defaultRootObject": routes.default_root_object,
+            "errorPages": routes.error_pages.iter().map(error_page).collect::<Map<_, _>>(),
             "behaviors": behaviors,
             "origins": self.origins(routes),
         })
@@ -88,6 +91,10 @@ impl RoutingTable {
 
 fn fingerprint(certificate: &Certificate) -> String {
     format!("sha256:{}", certificate.fingerprint)
+}
+
+fn error_page((status, page): (StatusCode, &ErrorPage)) -> (String, Value) {
+    (status.as_str().to_owned(), format!("{} {}", page.status.as_str(), page.target).into())
 }
 
 fn behavior(route: &Route) -> Value {

@@ -8,6 +8,7 @@ pub mod balancing;
 pub mod certificate;
 pub mod decide;
 mod dump;
+pub mod error_pages;
 pub mod explain;
 pub mod host;
 pub mod origin;

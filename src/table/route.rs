@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::decide::Scheme;
+use super::error_pages::ErrorPages;
 use super::host::HostPattern;
 use super::origin::Origin;
 use super::path_pattern::PathPattern;
@@ -27,6 +28,8 @@ pub struct Routes {
     pub viewer_protocols: ViewerProtocols,
     /// Replaces the path `/`, with its leading slash.
     pub default_root_object: Option<String>,
+    /// `customErrorResponses`.
+    pub error_pages: ErrorPages,
     /// `cacheBehaviors` in their order; the first match wins.
     pub ordered: Vec<Route>,
     /// `defaultCacheBehavior`: what none of the others matches.

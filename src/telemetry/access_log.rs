@@ -121,6 +121,9 @@ pub struct Line<'l> {
     /// cut off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin_error: Option<&'l str>,
+    /// What became of the page in place of an error: `served`, or why it could not be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_page: Option<&'l str>,
     /// How long connecting to the origin took; none on a pooled connection.
     #[serde(rename = "connect_ms", skip_serializing_if = "Option::is_none", serialize_with = "as_ms")]
     pub connect: Option<Duration>,
@@ -382,6 +385,7 @@ mod tests {
             attempts: Some(1),
             origin_status: Some(101),
             origin_error: text,
+            error_page: text,
             connect: duration,
             first_byte: duration,
             duration,

@@ -13,6 +13,7 @@ mod balancing;
 mod behaviors;
 mod certificates;
 mod endpoints;
+mod error_pages;
 mod grants;
 mod inputs;
 mod lookup;

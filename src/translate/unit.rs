@@ -7,12 +7,13 @@ use std::sync::Arc;
 use super::acceptance::{self, Acceptance};
 use super::inputs::Inputs;
 use super::lookup::clause;
-use super::{Options, aliases, behaviors, origins, viewer_certificate, warnings};
+use super::{Options, aliases, behaviors, error_pages, origins, viewer_certificate, warnings};
 use crate::api::{Distribution, DistributionSpec, HttpVersion};
 use crate::conditions::facts::{DistributionFacts, Finding, Served};
 use crate::conditions::reasons::Reason;
 use crate::snapshot::Undecodable;
 use crate::table::certificate::OwnCertificate;
+use crate::table::error_pages::ErrorPages;
 use crate::table::host::HostPattern;
 use crate::table::origin::{Endpoint, OriginKey};
 use crate::table::route::{Route, RouteTarget, Routes, ServingState, ViewerProtocols};
@@ -58,6 +59,7 @@ impl Unit {
             ordered.iter_mut().chain([&mut default]).for_each(|route| route.target = RouteTarget::Broken);
         }
 
+        let error_pages = error_pages::compile(&distribution.spec, &mut findings);
         let facts = DistributionFacts {
             served: served(&inputs, acceptance, &held),
             aliases: aliases::facts(&inputs),
@@ -67,7 +69,7 @@ impl Unit {
             warnings: warnings::of(&inputs, (&ordered, &default), certificate.as_ref()),
             ..unjudged(&inputs)
         };
-        let routes = routes(&inputs, held, ordered, default);
+        let routes = Routes { error_pages, ..routes(&inputs, held, ordered, default) };
         let (endpoints, staying) = compiled
             .into_iter()
             .flat_map(|origin| origin.endpoints)
@@ -105,6 +107,7 @@ fn routes(inputs: &Inputs, aliases: Vec<HostPattern>, ordered: Vec<Route>, defau
             HttpVersion::Http2 => ViewerProtocols::Http2,
             HttpVersion::Http11 => ViewerProtocols::Http1,
         },
+        error_pages: ErrorPages::default(),
         default_root_object: default_root_object.as_ref().map(|object| format!("/{object}")),
         ordered,
         default,

@@ -46,7 +46,7 @@ pub(super) fn of_distribution(spec: &DistributionSpec) -> Vec<Unserved> {
         origin_groups,
         cache_behaviors: _,
         default_cache_behavior: _,
-        custom_error_responses,
+        custom_error_responses: _,
     } = spec;
     let mut found = Found::default();
     found.withheld("viewerMtls", viewer_mtls.is_some());
@@ -54,7 +54,6 @@ pub(super) fn of_distribution(spec: &DistributionSpec) -> Vec<Unserved> {
     found.served_without("delegateAliasesTo", !delegate_aliases_to.is_empty());
     // A behavior that targets a group has a target that is not there.
     found.served_without("originGroups", !origin_groups.is_empty());
-    found.served_without("customErrorResponses", !custom_error_responses.is_empty());
     if let Some(certificate) = viewer_certificate {
         of_certificate(certificate, &mut found);
     }
@@ -209,11 +208,6 @@ mod tests {
             (json!({"delegateAliasesTo": ["*"]}), "delegateAliasesTo", SERVED_WITHOUT),
             (json!({"originGroups": [{"id": "g", "members": ["app"]}]}), "originGroups", SERVED_WITHOUT),
             (
-                json!({"customErrorResponses": [{"errorCode": 404, "responsePagePath": "/404", "responseCode": 404}]}),
-                "customErrorResponses",
-                SERVED_WITHOUT,
-            ),
-            (
                 certificate(json!({"additionalSecretNames": ["b"]})),
                 "viewerCertificate.additionalSecretNames",
                 SERVED_WITHOUT,
@@ -240,6 +234,7 @@ mod tests {
         let served = json!({
             "className": "other", "enabled": false, "comment": "x", "aliases": ["a"],
             "defaultRootObject": "index.html", "httpVersion": "http1.1",
+            "customErrorResponses": [{"errorCode": 404, "responsePagePath": "/404", "responseCode": 404}],
             "viewerCertificate": {
                 "secretName": "tls", "secretNamespace": "bank", "minimumProtocolVersion": "TLSv1.2_2021",
             },

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderName, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, response};
 
 use super::{Exchange, Forward, Outcome};
+use crate::dataplane::account::Account;
 use crate::dataplane::origin::{Incomings, Report};
 use crate::dataplane::response::body::{AnswerBody, OriginBody};
-use crate::dataplane::response::compression::{self, CompressedBody};
+use crate::dataplane::response::compression::{self, CompressedBody, Job};
 use crate::dataplane::response::errors;
 use crate::dataplane::viewer::headers;
 use crate::table::reason::Reason;
@@ -18,12 +19,17 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 impl Exchange {
     /// An origin's answer, as the viewer gets it.
-    pub(super) fn pass_on(
-        mut self,
+    pub(super) fn pass_on(mut self, incomings: Incomings, report: Report, forward: &Forward) -> Outcome {
+        self.passing(incomings, report, forward).outcome(self.account)
+    }
+
+    /// The same before it is on its way.
+    pub(super) fn passing(
+        &mut self,
         incomings: Incomings,
         report: Report,
         &Forward { ref origin, trailers, negotiated, .. }: &Forward,
-    ) -> Outcome {
+    ) -> Passing {
         let Incomings { response, mut returning } = incomings;
         let (mut head, incoming) = response.into_parts();
         if let Some(timeout) = announced_timeout(&head.headers) {
@@ -39,14 +45,9 @@ impl Exchange {
             let method = self.account.record.method.as_ref().unwrap_or(&Method::GET);
             compression::compress(&mut head, length, negotiated, method, &self.viewer.worker)
         });
-        self.account.record.status = Some(head.status);
         let body = OriginBody::new(incoming, origin.origin.response_idle_timeout, trailers, returning)
             .ending_by(report.deadline);
-        let body = match job {
-            Some(job) => AnswerBody::compressed(CompressedBody::new(body, job), self.account),
-            None => AnswerBody::origin(body, self.account),
-        };
-        Outcome::Answer(Response::from_parts(head, body))
+        Passing { head, body, job }
     }
 
     /// An error of ours.
@@ -56,11 +57,7 @@ impl Exchange {
             self.handshake_failed(reason.as_str());
         }
         let mut response = errors::error(reason, self.asked.format);
-        if matches!(
-            response.status(),
-            StatusCode::BAD_REQUEST | StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-        ) {
-            // What we do not understand may be read differently by others: nothing that follows it is served.
+        if must_close(response.status()) {
             close(response.headers_mut());
         }
         self.own(response)
@@ -86,6 +83,35 @@ impl Exchange {
     }
 }
 
+/// An origin's answer, ready to go.
+pub(super) struct Passing {
+    pub(super) head: response::Parts,
+    body: OriginBody,
+    /// Where it is to be compressed.
+    job: Option<Job>,
+}
+
+impl Passing {
+    pub(super) fn outcome(self, mut account: Account) -> Outcome {
+        let Self { head, body, job } = self;
+        account.record.status = Some(head.status);
+        let body = match job {
+            Some(job) => AnswerBody::compressed(CompressedBody::new(body, job), account),
+            None => AnswerBody::origin(body, account),
+        };
+        Outcome::Answer(Response::from_parts(head, body))
+    }
+}
+
+/// Whether an error of ours ends the connection: what we do not understand may be read differently by others, so
+/// nothing that follows it is served.
+pub(super) fn must_close(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST | StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    )
+}
+
 /// Takes out what an origin may not say to a viewer: what belongs to its connection, and the name of an error of
 /// ours.
 pub(super) fn strip_of_origin(headers: &mut HeaderMap) {
@@ -105,7 +131,7 @@ pub(super) fn close(headers: &mut HeaderMap) {
 }
 
 /// `Keep-Alive: timeout=N`, in seconds.
-fn announced_timeout(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn announced_timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(KEEP_ALIVE)?.to_str().ok()?;
     let seconds = text.split(',').find_map(|parameter| parameter.trim().strip_prefix("timeout="))?;
     seconds.trim().parse().ok().map(Duration::from_secs)

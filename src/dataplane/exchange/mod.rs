@@ -4,6 +4,8 @@
 //! it: it returns an [`Outcome`], and the connection writes the answer or becomes the tunnel.
 
 mod answer;
+mod discard;
+mod error_page;
 mod tunnel;
 
 use std::future::Future;
@@ -18,6 +20,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
 use answer::close;
+use error_page::Kept;
 pub(crate) use tunnel::Opened;
 
 use super::account::Account;
@@ -33,7 +36,7 @@ use super::viewer::body::ViewerBody;
 use super::viewer::gate::{self, Passed};
 use super::viewer::headers::{self, Trailers};
 use super::viewer::health;
-use super::websocket::handshake;
+use super::websocket::handshake::{self, Handshake};
 use super::websocket::registry::Admission;
 use crate::overload::Level;
 use crate::table::decide::{self, RequestKind, decide};
@@ -74,6 +77,9 @@ pub(crate) fn serve(
             Ok(Judged::Forward(exchange, forward)) => {
                 AssertUnwindSafe(exchange.forward(forward)).catch_unwind().await
             }
+            Ok(Judged::Failed(exchange, reason)) => {
+                AssertUnwindSafe(Box::pin(exchange.fail(reason))).catch_unwind().await
+            }
             Err(panic) => Err(panic),
         };
         outcome.unwrap_or_else(|_panic| apologise(&whose, format))
@@ -102,6 +108,8 @@ struct Asked {
     /// Whether it asked for a WebSocket, as RFC 6455 wants it asked.
     handshake: bool,
     body: ViewerBody,
+    /// Where an error may have a page, what the request for that needs.
+    kept: Option<Box<Kept>>,
 }
 
 struct Exchange {
@@ -114,6 +122,8 @@ struct Exchange {
 enum Judged {
     Answered(Outcome),
     Forward(Exchange, Box<Forward>),
+    /// It is refused for this reason, with a page that has to be fetched.
+    Failed(Exchange, Reason),
 }
 
 /// What follows the judgement.
@@ -152,11 +162,13 @@ impl Exchange {
             upgrade: head.headers.contains_key(UPGRADE) || head.method == Method::CONNECT,
             handshake: false,
             body: body.clone(),
+            kept: None,
         };
         let mut exchange = Self { viewer, account, asked };
         match exchange.judge(head, body) {
             Ok(Step::Forward(forward)) => Judged::Forward(exchange, forward),
             Ok(Step::Own(response)) => Judged::Answered(exchange.own(response)),
+            Err(reason) if exchange.has_page(reason) => Judged::Failed(exchange, reason),
             Err(reason) => Judged::Answered(exchange.refuse(reason)),
         }
     }
@@ -180,6 +192,10 @@ impl Exchange {
             None => RequestKind::Http,
         };
         let (matched, outcome) = self.decide(&head, &authority, &target, kind);
+        if !self.asked.handshake {
+            let distribution = matched.as_ref().map(|(distribution, _)| &**distribution);
+            self.asked.kept = Kept::of(&head, &authority, distribution, self.asked.format);
+        }
         let target = match outcome {
             // What is answered without an origin holds no memory, so only this is refused.
             decide::Outcome::Forward { .. } if self.viewer.worker.overload.level() == Level::Critical => {
@@ -192,7 +208,23 @@ impl Exchange {
             }
             decide::Outcome::Refuse(reason) => return Err(reason),
         };
-        let (distribution, route_position) = matched.ok_or(Reason::Internal)?;
+        let forward =
+            self.prepare(matched.ok_or(Reason::Internal)?, &authority, &target, head, body, handshake)?;
+        #[cfg(test)]
+        crate::dataplane::fault::strike("judging", self.account.record.path.as_deref());
+        Ok(Step::Forward(Box::new(forward)))
+    }
+
+    /// Everything that forwarding a request needs that passed every policy.
+    fn prepare(
+        &mut self,
+        (distribution, route_position): Matched,
+        authority: &Authority,
+        target: &Target,
+        head: Parts,
+        body: ViewerBody,
+        handshake: Option<Handshake>,
+    ) -> Result<Forward, Reason> {
         let route = distribution.routes.at(route_position).ok_or(Reason::Internal)?;
         route.max_request_body_bytes.map_or(Ok(()), |most| body.limit_to(most))?;
         let negotiated = compression::negotiate(route.compression, &head.headers, head.version);
@@ -210,8 +242,8 @@ impl Exchange {
         let facts = Facts {
             viewer: &self.viewer,
             sender: self.account.record.sender,
-            authority: &authority,
-            target: &target,
+            authority,
+            target,
             origin: &origin.origin,
             body: &body,
             load,
@@ -219,18 +251,8 @@ impl Exchange {
         };
         let Composed { head, request_id, trailers } = head::compose(head, facts)?;
         self.account.record.request_id = Some(request_id);
-        #[cfg(test)]
-        crate::dataplane::fault::strike("judging", self.account.record.path.as_deref());
         let outgoing = Outgoing { head, body, load, handshake, sender: self.account.record.sender };
-        Ok(Step::Forward(Box::new(Forward {
-            distribution,
-            route_position,
-            origin,
-            outgoing,
-            admission,
-            trailers,
-            negotiated,
-        })))
+        Ok(Forward { distribution, route_position, origin, outgoing, admission, trailers, negotiated })
     }
 
     /// The one read of the table: whatever is published from here on concerns the next request.
@@ -271,7 +293,7 @@ impl Exchange {
         (record.origin_status, record.origin_error) = (report.status, report.error.map(Reason::as_str));
         let incomings = match sent {
             Ok(incomings) => incomings,
-            Err(reason) => return self.refuse(reason),
+            Err(reason) => return self.fail(reason).await,
         };
         self.account.answered();
         #[cfg(test)]
@@ -287,7 +309,7 @@ impl Exchange {
                 if self.asked.handshake {
                     self.handshake_failed(ORIGIN_STATUS);
                 }
-                self.pass_on(incomings, report, &forward)
+                self.pass_on_or_replace(incomings, report, forward).await
             }
         }
     }

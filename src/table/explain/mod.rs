@@ -3,6 +3,7 @@
 //! Nothing is judged here. The outcome is that of the function which serves; the rest says what it saw on its way.
 //! Values of headers may come from Secrets and are never told. Start with [`explain`].
 
+mod pages;
 mod question;
 mod text;
 mod why;
@@ -44,6 +45,8 @@ pub struct Explanation {
     pub behavior: Option<Behavior>,
     /// What the viewer gets.
     pub outcome: Outcome,
+    /// The pages that viewers may get in place of an error: of the refusal, or of what an origin may answer.
+    pub error_pages: Vec<ErrorPage>,
     /// Where the behavior sends requests that pass.
     pub origin: Option<Origin>,
     /// What is wrong with the Distribution, as its conditions say it; the table does not know.
@@ -170,6 +173,22 @@ pub enum Outcome {
     TlsRefused,
 }
 
+/// A page in place of an error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorPage {
+    /// The status of the error.
+    pub error_code: u16,
+    /// The path of the page.
+    pub page: String,
+    /// The status that viewers get with it.
+    pub response_code: u16,
+    /// The behavior that it is fetched through.
+    pub path_pattern: String,
+    /// Why it cannot be had that way, where that is known beforehand; the error stays then as it is.
+    pub unavailable: Option<String>,
+}
+
 /// How an origin would be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -226,6 +245,7 @@ pub fn explain(table: &RoutingTable, question: &Question, https_redirect_port: u
         passed_over: Vec::new(),
         behavior: None,
         outcome: Outcome::TlsRefused,
+        error_pages: Vec::new(),
         origin: None,
         findings: Vec::new(),
     };
@@ -249,6 +269,7 @@ pub fn explain(table: &RoutingTable, question: &Question, https_redirect_port: u
         explanation.origin = origin(table, question, &matched, target);
     }
     let serving = explanation.origin.as_ref().is_some_and(|origin| !origin.endpoints.is_empty());
+    explanation.error_pages = pages::may_stand_in(matched, request, &outcome);
     explanation.outcome = match outcome {
         decide::Outcome::RedirectToHttps(status) => Outcome::Redirect {
             status: status.as_u16(),

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::super::reason::Reason;
-use super::{Behavior, Explanation, Handshake, Origin, Outcome, Owner, SourceRanges};
+use super::{Behavior, ErrorPage, Explanation, Handshake, Origin, Outcome, Owner, SourceRanges};
 use crate::printable::printable;
 
 /// How far the names of the lines reach.
@@ -39,6 +39,7 @@ impl Display for Explanation {
             }
             Outcome::TlsRefused => lines.line("outcome", "no request, since TLS is refused")?,
         }
+        self.error_pages.iter().try_for_each(|page| lines.error_page(page))?;
         // What a request never gets to is left to the JSON.
         let gets_there = match &self.outcome {
             Outcome::Forward => true,
@@ -112,6 +113,17 @@ impl Lines<'_, '_> {
                 self.line("sources", format_args!("allow {allow}; deny {deny}; no viewer to judge was named"))
             }
         }
+    }
+
+    fn error_page(&mut self, told: &ErrorPage) -> fmt::Result {
+        let ErrorPage { error_code, page, response_code, path_pattern, unavailable } = told;
+        let unavailable = unavailable.as_ref().map(|why| format!("; unavailable: {why}")).unwrap_or_default();
+        self.line(
+            "error page",
+            format_args!(
+                "{page} as {response_code} instead of {error_code}, through {path_pattern}{unavailable}"
+            ),
+        )
     }
 
     fn origin(&mut self, origin: &Origin) -> fmt::Result {

@@ -82,9 +82,9 @@ impl Collector for Traffic {
 
 type Distributions = [std::sync::Arc<DistributionMetrics>];
 
-fn requests(encoder: &mut DescriptorEncoder<'_>, all: &Distributions) -> fmt::Result {
+fn requests(encoder: &mut DescriptorEncoder<'_>, distributions: &Distributions) -> fmt::Result {
     let mut family = Family::begin(encoder, "requests", "Finished requests", MetricType::Counter)?;
-    let all: Vec<_> = all
+    let all: Vec<_> = distributions
         .iter()
         .flat_map(|metrics| metrics.live_requests().into_iter().map(move |requests| (metrics, requests)))
         .collect();
@@ -99,6 +99,13 @@ fn requests(encoder: &mut DescriptorEncoder<'_>, all: &Distributions) -> fmt::Re
     let mut family = Family::begin(encoder, "request_duration_seconds", help, MetricType::Histogram)?;
     for (metrics, requests) in &all {
         family.histogram(&with_behavior(labels(metrics), requests), &requests.duration.read())?;
+    }
+    let help = "Errors that have a page, by whether it could be had";
+    let mut family = Family::begin(encoder, "error_pages", help, MetricType::Counter)?;
+    for metrics in distributions {
+        for (outcome, sum) in metrics.error_pages.values() {
+            family.counter(&labels(metrics).with("result", outcome.as_str()), sum)?;
+        }
     }
     Ok(())
 }

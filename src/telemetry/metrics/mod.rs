@@ -31,7 +31,9 @@ pub use config::ConfigMetrics;
 pub use drain::Remaining;
 pub use endpoints::OriginEndpoints;
 pub use objects::Objects;
-pub use traffic::{Detail, Direction, DistributionMetrics, OriginMetrics, RequestMetrics, TunnelMetrics};
+pub use traffic::{
+    Detail, Direction, DistributionMetrics, OriginMetrics, PageOutcome, RequestMetrics, TunnelMetrics,
+};
 pub use workers::{Counted, Present, WorkerMetrics};
 
 use crate::object::ObjectKey;

@@ -75,6 +75,7 @@ fn count_everything(metrics: &Metrics) -> (TunnelMetrics, Entered, Counted) {
     let api = web.origin("api");
     web.requests().count(StatusCode::OK, "h1", Some(Duration::ZERO));
     web.web_socket_handshake_failed("websocket_version");
+    web.error_page(PageOutcome::Served);
     api.failed("origin_reset");
     let (tunnel, open) = (api.web_socket_opened("h1"), api.web_socket_opened("h1"));
     tunnel.bytes(Direction::ToOrigin, 1);

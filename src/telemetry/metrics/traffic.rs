@@ -33,6 +33,7 @@ pub struct DistributionMetrics {
     detail: Detail,
     behaviors: Mutex<BTreeMap<String, Weak<RequestMetrics>>>,
     pub(super) web_socket: WebSocketMetrics,
+    pub(super) error_pages: Counters<PageOutcome>,
     origins: Mutex<BTreeMap<String, Weak<OriginMetrics>>>,
 }
 
@@ -132,6 +133,25 @@ impl Direction {
     }
 }
 
+/// What became of the page in place of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PageOutcome {
+    /// The viewer got it.
+    Served,
+    /// It could not be had, so the viewer got the error as it is.
+    Unavailable,
+}
+
+impl PageOutcome {
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 /// The code of a WebSocket's end as a label (RFC 6455 section 7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum CloseCode {
@@ -165,8 +185,14 @@ impl DistributionMetrics {
                 messages: Counters::default(),
                 duration: Histogram::new(WEB_SOCKET_BOUNDS),
             },
+            error_pages: Counters::default(),
             origins: Mutex::default(),
         }
+    }
+
+    /// Counts an error that has a page.
+    pub fn error_page(&self, outcome: PageOutcome) {
+        self.error_pages.add(outcome, 1);
     }
 
     /// The metrics of requests that belong to no behavior.

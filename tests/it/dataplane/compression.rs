@@ -34,7 +34,7 @@ fn decoder<'b>(coding: &str, body: &'b [u8]) -> Box<dyn Read + 'b> {
     }
 }
 
-fn decoded(coding: &str, body: &[u8]) -> Vec<u8> {
+pub(super) fn decoded(coding: &str, body: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
     decoder(coding, body).read_to_end(&mut text).unwrap();
     text
@@ -67,7 +67,7 @@ async fn chunk(viewer: &mut Viewer) -> Vec<u8> {
     data
 }
 
-async fn chunks(viewer: &mut Viewer) -> Vec<u8> {
+pub(super) async fn chunks(viewer: &mut Viewer) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
         let next = chunk(viewer).await;

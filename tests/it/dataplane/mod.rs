@@ -8,6 +8,7 @@ mod compression;
 mod connections;
 mod counting;
 mod drain;
+mod error_pages;
 pub(crate) mod frames;
 mod framing;
 mod grpc;

@@ -9,7 +9,7 @@ use std::num::{NonZeroU8, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 use tidegate::dataplane::{self, Config, Entrance, Handle, Limits, StartError};
 use tidegate::drain::{self, Controller, Phase};
 use tidegate::object::ObjectKey;
@@ -17,6 +17,7 @@ use tidegate::overload;
 use tidegate::table::balancing::{Balancing, OutlierDetection};
 use tidegate::table::certificate::Certificates;
 use tidegate::table::decide::Scheme;
+use tidegate::table::error_pages::{ErrorPage, ErrorPages};
 use tidegate::table::host::HostPattern;
 use tidegate::table::origin::{
     Endpoint, Endpoints, HostHeader, HttpVersion, Origin, OriginKey, OriginTls, Staying, Zone,
@@ -27,6 +28,7 @@ use tidegate::table::route::{
     ViewerProtocols,
 };
 use tidegate::table::source_ranges::SourceRanges;
+use tidegate::table::target::Target;
 use tidegate::table::web_socket::WebSocketPolicy;
 use tidegate::table::{Hosts, RoutingTable};
 use tidegate::telemetry::access_log::{self, Scope};
@@ -339,6 +341,8 @@ pub(crate) struct Site {
     /// The endpoints for viewers without TLS, where the origin matches its viewers.
     pub(crate) plain: Vec<SocketAddr>,
     pub(crate) root: Option<&'static str>,
+    /// The status that each page stands in for, the page, and the status that viewers get.
+    pub(crate) pages: Vec<(u16, &'static str, u16)>,
     pub(crate) protocols: ViewerProtocols,
 }
 
@@ -374,6 +378,7 @@ impl Site {
             tls: None,
             plain: Vec::new(),
             root: None,
+            pages: Vec::new(),
             protocols: ViewerProtocols::Http2,
         }
     }
@@ -445,6 +450,11 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
             state: ServingState::Enabled,
             aliases: vec![alias],
             viewer_protocols: site.protocols,
+            error_pages: ErrorPages::new(site.pages.iter().map(|(instead_of, page, status)| {
+                let target = Target::parse(page).unwrap();
+                let page = ErrorPage { target, status: StatusCode::from_u16(*status).unwrap() };
+                (StatusCode::from_u16(*instead_of).unwrap(), page)
+            })),
             default_root_object: site.root.map(str::to_owned),
             ordered: site.ordered.iter().map(|(pattern, shape)| route(Some(pattern), *shape)).collect(),
             default: route(None, site.default),
