@@ -37,6 +37,7 @@ pub use custom_error_response::CustomErrorResponse;
 pub use distribution::{Distribution, DistributionSpec};
 pub use duration::{Duration, DurationError};
 pub use foreign::{ReferenceGrant, ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo};
+pub(crate) use form::fits_in_header;
 pub use load_balancing::{Algorithm, HashOn, LoadBalancing, OutlierDetection, SessionAffinity};
 pub use origin::{
     FailoverCriteria, HostHeader, Origin, OriginCustomHeader, OriginGroup, OriginProtocolPolicy, OriginTls,

@@ -40,7 +40,8 @@ pub enum Reason {
     BackendNotFound,
     /// A Service does not have the port.
     PortNotFound,
-    /// A Secret does not exist, or a ConfigMap that holds authorities in place of one.
+    /// A Secret does not exist, or a ConfigMap that holds authorities in place of one; or a Secret holds no value of a
+    /// header under the key that is named.
     SecretNotFound,
     /// A Secret holds no usable certificate and key, or what holds authorities holds none.
     InvalidCertificate,

@@ -154,7 +154,8 @@ pub(super) fn load(
     named.into_iter().filter_map(|name| load_one(&name).map(|loaded| (name, loaded))).collect()
 }
 
-fn is_unreadable(secret: &ObjectKey, snapshot: &Snapshot) -> bool {
+/// Whether what is known of a Secret may not be what it is now.
+pub(super) fn is_unreadable(secret: &ObjectKey, snapshot: &Snapshot) -> bool {
     let (problems, name) = (&snapshot.problems, (Kind::Secret, secret.clone()));
     problems.degraded.contains_key(&Kind::Secret)
         || problems.unreadable.contains_key(&name)

@@ -12,6 +12,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use super::aliases::Claim;
 use super::certificates::{self, Audience, LoadedSecret, LoadedSecrets};
 use super::grants::{self, Grants};
+use super::header_values::{self, HeaderValues, LoadedValue, Place};
 use super::lookup::{Lookup, Object, clause, nearest_in_namespace};
 use super::services;
 use crate::api::Distribution;
@@ -42,6 +43,8 @@ pub(super) struct Inputs {
     pub public_authorities: BTreeMap<String, Lookup<Object<ConfigMap>>>,
     /// Those whose certificate is shown to its origins.
     pub client_certificates: BTreeMap<String, NamedSecret>,
+    /// The keys of Secrets whose values its origins are sent.
+    pub header_values: BTreeMap<Place, Lookup<Object<LoadedValue>>>,
     /// Why EndpointSlices cannot be read, as a clause.
     pub slices_unreadable: Option<String>,
     /// Why ReferenceGrants cannot be read, as a clause, where it names something of another namespace.
@@ -72,6 +75,7 @@ pub(super) struct Cluster<'s> {
     claims: &'s BTreeMap<ObjectKey, Vec<Claim>>,
     grants: &'s Grants<'s>,
     secrets: &'s LoadedSecrets,
+    header_values: &'s HeaderValues,
     /// By namespace and Service.
     slices: BTreeMap<(&'s str, &'s str), Vec<&'s Arc<EndpointSlice>>>,
 }
@@ -83,6 +87,7 @@ impl<'s> Cluster<'s> {
         claims: &'s BTreeMap<ObjectKey, Vec<Claim>>,
         grants: &'s Grants<'s>,
         secrets: &'s LoadedSecrets,
+        header_values: &'s HeaderValues,
     ) -> Self {
         let mut slices: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (key, slice) in &snapshot.endpoint_slices {
@@ -91,7 +96,7 @@ impl<'s> Cluster<'s> {
                 slices.entry((key.namespace.as_str(), service.as_str())).or_default().push(slice);
             }
         }
-        Self { snapshot, claims, grants, secrets, slices }
+        Self { snapshot, claims, grants, secrets, header_values, slices }
     }
 
     fn backend(&self, distribution: &ObjectKey, key: &ObjectKey) -> Backend {
@@ -132,6 +137,13 @@ impl<'s> Cluster<'s> {
             nearest_for(distribution, &key, &self.snapshot.secrets)
         });
         NamedSecret { key, lookup }
+    }
+
+    fn header_value(&self, place: &Place) -> Lookup<Object<LoadedValue>> {
+        let (key, problems) = (&place.0, &self.snapshot.problems);
+        Lookup::of(key, self.header_values.get(place), Kind::Secret, problems, || {
+            nearest_in_namespace(key, &self.snapshot.secrets)
+        })
     }
 }
 
@@ -174,6 +186,12 @@ impl Inputs {
                 .map(|secret| (secret.name.clone(), cluster.secret(key, Audience::Origins, secret)))
                 .collect(),
             certificate: certificate.map(|secret| cluster.secret(key, Audience::Viewers, secret)),
+            header_values: header_values::named(key, spec)
+                .map(|place| {
+                    let lookup = cluster.header_value(&place);
+                    (place, lookup)
+                })
+                .collect(),
             slices_unreadable: problems.degraded.get(&Kind::EndpointSlice).map(|problem| clause(problem)),
             grants_unreadable: cluster.grants.unreadable.clone().filter(|_| names_others),
         }

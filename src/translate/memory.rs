@@ -1,10 +1,11 @@
-//! What one translation leaves to the next: units to reuse, and the last good certificates.
+//! What one translation leaves to the next: units to reuse, and the last good of what Secrets hold.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use super::certificates::LoadedSecrets;
+use super::header_values::HeaderValues;
 use super::unit::Unit;
 use crate::conditions::facts::Facts;
 use crate::object::ObjectKey;
@@ -15,6 +16,7 @@ use crate::table::RoutingTable;
 pub struct Memory {
     pub(super) units: BTreeMap<ObjectKey, Arc<Unit>>,
     pub(super) secrets: LoadedSecrets,
+    pub(super) header_values: HeaderValues,
     pub(super) table: RoutingTable,
     pub(super) facts: Facts,
 }

@@ -15,6 +15,7 @@ mod certificates;
 mod endpoints;
 mod error_pages;
 mod grants;
+mod header_values;
 mod inputs;
 mod lookup;
 mod memory;
@@ -81,7 +82,8 @@ pub fn translate(snapshot: &Snapshot, options: &Options, memory: Memory) -> Tran
     let grants = Grants::of(snapshot);
     let named = named_secrets(snapshot, &grants, options);
     let secrets = certificates::load(named, snapshot, &memory.secrets);
-    let cluster = Cluster::new(snapshot, &claims, &grants, &secrets);
+    let header_values = header_values::load(named_values(snapshot), snapshot, &memory.header_values);
+    let cluster = Cluster::new(snapshot, &claims, &grants, &secrets, &header_values);
 
     let mut rebuilt = 0;
     let mut units = BTreeMap::new();
@@ -102,7 +104,7 @@ pub fn translate(snapshot: &Snapshot, options: &Options, memory: Memory) -> Tran
     let table = assemble(&units, default.map(Arc::as_ref), &memory.table);
     let facts = facts(snapshot, &units, &memory.facts);
     let default_certificate_problem = default_certificate_problem(options, default.map(Arc::as_ref));
-    let memory = Memory { units, secrets, table: table.clone(), facts: facts.clone() };
+    let memory = Memory { units, secrets, header_values, table: table.clone(), facts: facts.clone() };
     Translation { table, facts, memory, rebuilt, default_certificate_problem }
 }
 
@@ -123,6 +125,12 @@ fn named_secrets(
         .iter()
         .flat_map(|(key, distribution)| certificates::shown_to_origins(key, &distribution.spec));
     viewers.chain(origins.map(|key| (Audience::Origins, key))).collect()
+}
+
+/// The keys of Secrets whose values origins are sent.
+fn named_values(snapshot: &Snapshot) -> BTreeSet<header_values::Place> {
+    let all = snapshot.distributions.iter();
+    all.flat_map(|(key, distribution)| header_values::named(key, &distribution.spec)).collect()
 }
 
 /// Puts the units' shares together, and keeps each part of the last table that is still right.

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 use k8s_openapi::api::core::v1::ServicePort;
 
 use super::endpoints::{self, Collected, Ignored};
+use super::header_values::{self, Flaw};
 use super::inputs::{Backend, Inputs};
 use super::services::{self, Problem, SERVICE};
 use super::unserved::{self, Effect};
@@ -300,12 +301,61 @@ impl Pass<'_> {
         }
     }
 
+    /// The headers that are added to its requests.
+    ///
+    /// # Errors
+    /// The reason, where one has no value: it may be what the origin knows us by.
+    fn custom_headers(self, findings: &mut Vec<Finding>) -> Result<Vec<(HeaderName, HeaderValue)>, Reason> {
+        let headers: Vec<_> =
+            self.origin.custom_headers.iter().map(|header| self.custom_header(header, findings)).collect();
+        headers.into_iter().collect()
+    }
+
+    fn custom_header(
+        self,
+        header: &api::OriginCustomHeader,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(HeaderName, HeaderValue), Reason> {
+        let name = header.name.parse().ok();
+        let literal = header.value.as_deref().and_then(|value| HeaderValue::from_str(value).ok());
+        let value = match &header.value_from {
+            Some(reference) => Some(self.value_of_secret(&header.name, reference, findings)?),
+            None => literal,
+        };
+        name.zip(value).ok_or_else(|| {
+            let problem = format!("{} is not valid.", self.field("customHeaders"));
+            self.report(Reason::Invalid, "customHeaders", &problem, findings)
+        })
+    }
+
+    fn value_of_secret(
+        self,
+        header: &str,
+        reference: &api::SecretKeyReference,
+        findings: &mut Vec<Finding>,
+    ) -> Result<HeaderValue, Reason> {
+        let place = header_values::place(&self.inputs.key, reference);
+        let field = format!("customHeaders[{header:?}].valueFrom");
+        let (value, flaw) = header_values::find(&place, self.inputs.header_values.get(&place)).map_err(
+            |Flaw { reason, text }| self.report(reason, &field, &format!("{field}: {text}"), findings),
+        )?;
+        if let Some(Flaw { reason, text }) = flaw {
+            let origin = &self.origin.id;
+            let message = format!(
+                "KeptLastGood: origin {origin:?}: {field}: {text} Its last good value is still sent."
+            );
+            findings.push(Finding { reason, field: self.field(&field), message });
+        }
+        Ok(value)
+    }
+
     /// How the origin is spoken to, in what both sides have in common.
     ///
     /// # Errors
-    /// The reason, for what was refused with the object.
+    /// The reason, for what was refused with the object, and for a header without a value.
     fn settings(self, findings: &mut Vec<Finding>) -> Result<Origin, Reason> {
         let origin = self.origin;
+        let custom_headers = self.custom_headers(findings)?;
         let mut invalid = |field: &str| {
             let problem = format!("{} is not valid.", self.field(field));
             self.report(Reason::Invalid, field, &problem, findings)
@@ -331,7 +381,7 @@ impl Pass<'_> {
             },
             path_prefix: origin.origin_path.clone().unwrap_or_default(),
             host_header,
-            custom_headers: custom_headers(origin).ok_or_else(|| invalid("customHeaders"))?,
+            custom_headers,
             connection_attempts: attempts.ok_or_else(|| invalid("connectionAttempts"))?,
             connection_timeout: origin.connection_timeout.as_std(),
             read_timeout: origin.origin_read_timeout.as_std(),
@@ -391,12 +441,4 @@ enum Trouble {
     Unresolved(Problem),
     /// Nobody serves; the sentence says why.
     NoEndpoints(String),
-}
-
-/// The headers with literal values; none where one is no header. One from a Secret withholds the whole origin.
-fn custom_headers(origin: &api::Origin) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    let header = |header: &api::OriginCustomHeader| {
-        Some((header.name.parse().ok()?, HeaderValue::from_str(header.value.as_deref()?).ok()?))
-    };
-    origin.custom_headers.iter().filter(|header| header.value_from.is_none()).map(header).collect()
 }

@@ -81,7 +81,7 @@ pub(super) fn of_origin(origin: &Origin) -> Vec<Unserved> {
         origin_protocol_policy: _,
         origin_path: _,
         host_header: _,
-        custom_headers,
+        custom_headers: _,
         connection_attempts: _,
         connection_timeout: _,
         origin_read_timeout: _,
@@ -95,9 +95,6 @@ pub(super) fn of_origin(origin: &Origin) -> Vec<Unserved> {
         max_connections_per_endpoint: _,
     } = origin;
     let mut found = Found::default();
-    for header in custom_headers.iter().filter(|header| header.value_from.is_some()) {
-        found.withheld(format!("customHeaders[{:?}].valueFrom", header.name), true);
-    }
     found.0
 }
 
@@ -202,7 +199,6 @@ mod tests {
             lay_over(&mut certificate, &patch);
             json!({"viewerCertificate": certificate})
         };
-        let header = json!({"name": "x-a", "valueFrom": {"secretName": "s", "key": "k"}});
         let rows = [
             (json!({"viewerMtls": {"mode": "optional", "caSecretName": "ca"}}), "viewerMtls", Withheld),
             (json!({"delegateAliasesTo": ["*"]}), "delegateAliasesTo", SERVED_WITHOUT),
@@ -217,7 +213,6 @@ mod tests {
                 "viewerCertificate.minimumProtocolVersion",
                 Withheld,
             ),
-            (origin(json!({"customHeaders": [header]})), "customHeaders[\"x-a\"].valueFrom", Withheld),
             (
                 behavior(json!({"responseHeadersPolicy": {"removeHeaders": ["server"]}})),
                 "responseHeadersPolicy",
@@ -241,7 +236,10 @@ mod tests {
             "origins": [{
                 "service": {"namespace": "bank"}, "httpPort": "http", "httpsPort": 443, "originProtocolPolicy": "match-viewer",
                 "originTls": {"serverName": "a.example", "caConfigMapName": "ca", "clientCertificateSecretName": "own"},
-                "originPath": "/v2", "hostHeader": "origin", "customHeaders": [{"name": "x-a", "value": "b"}],
+                "originPath": "/v2", "hostHeader": "origin",
+                "customHeaders": [
+                    {"name": "x-a", "value": "b"}, {"name": "x-b", "valueFrom": {"secretName": "s", "key": "k"}},
+                ],
                 "connectionAttempts": 1, "connectionTimeout": "1s", "originReadTimeout": "1s",
                 "responseIdleTimeout": "1s", "originKeepaliveTimeout": "1s", "httpVersion": "http2",
                 "loadBalancing": {"algorithm": "round-robin"}, "outlierDetection": {"consecutiveFailures": 3},

@@ -16,6 +16,12 @@ impl Form for HeaderValue {
     const PATTERN: Option<&'static str> = Some(HEADER_VALUE);
 }
 
+/// Whether a text that stands elsewhere can be the value of a header as the API takes one.
+pub(crate) fn fits_in_header(text: &str) -> bool {
+    let longest = usize::try_from(HeaderValue::LONGEST).unwrap_or(usize::MAX);
+    text.len() <= longest && is_header_value(text)
+}
+
 /// Whether a text keeps the pattern [`HEADER_VALUE`].
 pub(in crate::api) fn is_header_value(text: &str) -> bool {
     let inside = |byte: u8| byte == b'\t' || (b' '..=b'~').contains(&byte);

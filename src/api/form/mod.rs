@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::rule::{Rule, validations};
 
 pub(super) use duration::{AnyDuration, AtLeastASecond, ConnectionTimeout, MoreThanZero};
+pub(crate) use http::fits_in_header;
 pub(super) use http::{
     AnyHeaderName, CookieName, CorsMethod, HEADER_VALUE, HeaderValue, Method, OriginHeaderName,
     ViewerHeaderName, is_header_value,

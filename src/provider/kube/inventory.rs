@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::Limits;
 use super::fault::Fault;
-use super::kinds::Watched;
+use super::kinds::{CERTIFICATE_KEYS, Watched};
 use super::named::{Name, Names, past_limit};
 use super::observed::Observed;
 use super::scope::Scope;
@@ -202,9 +202,10 @@ impl Inventory {
         for (key, named) in &self.named_secrets.objects {
             // A list of the type shows the same, and its version is the one that certificates are known by; but
             // what it showed before it was refused may be old. Who may list may read each name, so that a name that
-            // is refused as well was refused later.
+            // is refused as well was refused later. And of other keys than those of a certificate it shows nothing.
+            let more = has_other_keys(named) && !self.is_degraded(Scope::Object(key.clone()));
             match all.get(key) {
-                Some(listed) if listed == named || !self.is_list_degraded(key) => {}
+                Some(listed) if listed == named || !(more || self.is_list_degraded(key)) => {}
                 Some(_) | None => drop(all.insert(key.clone(), Arc::clone(named))),
             }
         }
@@ -213,8 +214,12 @@ impl Inventory {
 
     /// Whether the list that shows a Secret is refused.
     fn is_list_degraded(&self, key: &ObjectKey) -> bool {
-        let degraded = |scope| self.degraded.contains_key(&(Kind::Secret, scope));
-        degraded(Scope::Cluster) || degraded(Scope::Namespace(key.namespace.clone()))
+        self.is_degraded(Scope::Cluster) || self.is_degraded(Scope::Namespace(key.namespace.clone()))
+    }
+
+    /// Whether the watcher of such Secrets is refused.
+    fn is_degraded(&self, secrets: Scope) -> bool {
+        self.degraded.contains_key(&(Kind::Secret, secrets))
     }
 
     fn problems(&self) -> Problems {
@@ -240,6 +245,11 @@ impl Inventory {
         }
         problems
     }
+}
+
+fn has_other_keys(secret: &Secret) -> bool {
+    let mut keys = secret.data.iter().flat_map(|data| data.keys());
+    keys.any(|key| !CERTIFICATE_KEYS.contains(&key.as_str()))
 }
 
 fn undecodable<K: Watched>(shelf: &Shelf<K>) -> impl Iterator<Item = ((Kind, ObjectKey), Undecodable)> {
@@ -339,6 +349,29 @@ mod tests {
             "metadata": {"namespace": "shop", "name": "own", "uid": uid}, "type": "kubernetes.io/tls",
         });
         serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn a_secret_with_keys_that_no_list_shows_is_taken_from_its_name() {
+        let key = ObjectKey::new("shop", "own");
+        let (list, name) = (Scope::Cluster, Scope::Object(key.clone()));
+        let object = |data: Value| -> Observed<Secret> {
+            let object = json!({
+                "metadata": {"namespace": "shop", "name": "own"}, "type": "kubernetes.io/tls", "data": data,
+            });
+            serde_json::from_value(object).unwrap()
+        };
+        let both = || object(json!({"tls.crt": "YQ==", "token": "Yg=="}));
+        let mut inventory = Inventory::new(BTreeSet::new(), 1);
+        let keys = |inventory: &Inventory| -> Vec<String> {
+            inventory.secrets()[&key].data.iter().flat_map(|data| data.keys().cloned()).collect()
+        };
+        inventory.apply(&list, both().seen_in(&list));
+        assert_eq!(keys(&inventory), ["tls.crt"], "nobody reads the others");
+        inventory.apply(&name, both().seen_in(&name));
+        assert_eq!(keys(&inventory), ["tls.crt", "token"]);
+        inventory.degrade(Kind::Secret, &name, "grant it".to_owned());
+        assert_eq!(keys(&inventory), ["tls.crt"], "the list knows better by now");
     }
 
     #[test]

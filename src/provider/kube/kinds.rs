@@ -16,8 +16,8 @@ use super::shelf::Shelf;
 use crate::api::{Distribution, ReferenceGrant};
 use crate::snapshot::Kind;
 
-/// The keys of a Secret that are read.
-const SECRET_KEYS: [&str; 3] = ["tls.crt", "tls.key", AUTHORITIES];
+/// The keys of a Secret that are read of those that are listed.
+pub(super) const CERTIFICATE_KEYS: [&str; 3] = ["tls.crt", "tls.key", AUTHORITIES];
 
 /// The key of the authorities, in Secrets and ConfigMaps.
 const AUTHORITIES: &str = "ca.crt";
@@ -49,6 +49,9 @@ pub(crate) trait Watched:
 
     /// Removes what nobody reads, before the object is decoded.
     fn prune(_object: &mut Map<String, Value>) {}
+
+    /// Removes what nobody reads of an object that was seen in such a scope.
+    fn trim(&mut self, _scope: &Scope) {}
 
     /// Where the objects of such a scope are kept.
     fn shelf<'i>(inventory: &'i mut Inventory, scope: &Scope) -> &'i mut Shelf<Self>;
@@ -85,9 +88,10 @@ impl Watched for Secret {
     const FIELD_SELECTOR: Option<&'static str> = Some("type=kubernetes.io/tls");
     const CONFIDENTIAL: bool = true;
 
-    fn prune(object: &mut Map<String, Value>) {
-        if let Some(Value::Object(data)) = object.get_mut("data") {
-            data.retain(|key, _| SECRET_KEYS.contains(&key.as_str()));
+    // Of those that are watched by name any key may be the value of a header.
+    fn trim(&mut self, scope: &Scope) {
+        if let Some(data) = self.data.as_mut().filter(|_| !scope.is_one_object()) {
+            data.retain(|key, _| CERTIFICATE_KEYS.contains(&key.as_str()));
         }
     }
 

@@ -1,7 +1,8 @@
 //! Objects that are watched by name: those that Distributions name and no list shows.
 //!
 //! Nothing else of their kinds is asked for, so that no Secret is held in memory that nobody means Tidegate to
-//! read. Each has a watcher of its own, which lives as long as a Distribution names the object, whether it exists
+//! read; of one that is named all keys are, since any of them may be named next and the others help to say what a
+//! name that does not exist may mean. Each has a watcher of its own, which lives as long as a Distribution names the object, whether it exists
 //! or not. Start at [`follow`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,15 +27,19 @@ pub(crate) type Names = BTreeSet<Name>;
 
 /// What a Distribution names.
 pub(crate) fn named_by(key: &ObjectKey, distribution: &Distribution) -> Names {
-    let all = distribution.spec.origins.iter().map(|origin| &origin.origin_tls);
-    let named = all.flat_map(|tls| {
+    let origins = || distribution.spec.origins.iter();
+    let of_tls = origins().map(|origin| &origin.origin_tls).flat_map(|tls| {
         [
             (Kind::Secret, tls.ca_secret_name.as_deref()),
             (Kind::Secret, tls.client_certificate_secret_name.as_deref()),
             (Kind::ConfigMap, tls.ca_config_map_name.as_deref()),
         ]
     });
-    named
+    let values = origins().flat_map(|origin| &origin.custom_headers);
+    let values = values.filter_map(|header| header.value_from.as_ref());
+    let of_headers = values.map(|value| (Kind::Secret, Some(value.secret_name.as_str())));
+    of_tls
+        .chain(of_headers)
         .filter_map(|(kind, name)| Some((kind, name.filter(|name| is_name(name))?)))
         .map(|(kind, name)| (kind, ObjectKey::new(key.namespace.as_str(), name)))
         .collect()
@@ -44,7 +49,7 @@ pub(crate) fn named_by(key: &ObjectKey, distribution: &Distribution) -> Names {
 pub(crate) fn past_limit((kind, key): &Name, limit: usize) -> String {
     let (kind, namespace) = (kind.as_str(), key.namespace.as_str());
     format!(
-        "{kind} {key} is past the {limit} Secrets and ConfigMaps that originTls may name in namespace {namespace}: \
+        "{kind} {key} is past the {limit} Secrets and ConfigMaps that origins may name in namespace {namespace}: \
          share the {kind} between origins"
     )
 }

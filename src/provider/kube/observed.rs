@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Map, Value};
 
 use super::kinds::Watched;
+use super::scope::Scope;
 use crate::object::ObjectKey;
 
 /// What survives of the metadata. The rest changes often and means nothing to a translation, and two versions
@@ -37,6 +38,17 @@ impl<K> Observed<K> {
     /// The object's name; none where the API server left it out, which no namespaced object survives.
     pub(crate) fn key(&self) -> Option<ObjectKey> {
         Some(ObjectKey::new(self.metadata.namespace.clone()?, self.metadata.name.clone()?))
+    }
+
+    /// The same without what nobody reads of an object that was seen in `scope`.
+    pub(crate) fn seen_in(mut self, scope: &Scope) -> Self
+    where
+        K: Watched,
+    {
+        if let Ok(object) = &mut self.decoded {
+            Arc::make_mut(object).trim(scope);
+        }
+        self
     }
 
     /// `metadata.uid`.
@@ -188,12 +200,17 @@ mod tests {
     }
 
     #[test]
-    fn of_a_secret_only_certificate_and_key_are_kept() {
-        let observed = observe::<Secret>(json!({
-            "metadata": {"name": "tls", "namespace": "shop"},
-            "data": {"tls.crt": "YQ==", "tls.key": "Yg==", "other": "Yw=="},
-        }));
-        let data = observed.decoded.expect("a Secret").data.clone().expect("its data");
-        assert_eq!(data.keys().collect::<Vec<_>>(), ["tls.crt", "tls.key"]);
+    fn of_a_listed_secret_only_certificate_and_key_are_kept_and_of_a_named_one_everything() {
+        let keys = |scope: &Scope| -> Vec<String> {
+            let observed = observe::<Secret>(json!({
+                "metadata": {"name": "tls", "namespace": "shop"},
+                "data": {"tls.crt": "YQ==", "tls.key": "Yg==", "other": "Yw=="},
+            }));
+            let secret = observed.seen_in(scope).decoded.expect("a Secret");
+            secret.data.iter().flat_map(|data| data.keys().cloned()).collect()
+        };
+        assert_eq!(keys(&Scope::Cluster), ["tls.crt", "tls.key"]);
+        assert_eq!(keys(&Scope::Namespace("shop".to_owned())), ["tls.crt", "tls.key"]);
+        assert_eq!(keys(&Scope::Object(ObjectKey::new("shop", "tls"))), ["other", "tls.crt", "tls.key"]);
     }
 }

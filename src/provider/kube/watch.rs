@@ -129,24 +129,26 @@ impl Watch {
     /// Takes one event. `listing` gathers a list until it is complete, so that the live objects never go.
     fn take<K: Watched>(&self, event: Event<Observed<K>>, listing: &mut Option<Vec<Observed<K>>>) {
         let ours = |object: &Observed<K>| !K::HAS_CLASS || self.task.class.owns(object.class_name.as_deref());
+        let scope = &self.task.scope;
         match event {
             Event::Init => *listing = Some(Vec::new()),
             Event::InitApply(object) => {
                 if ours(&object) {
-                    listing.get_or_insert_default().push(object);
+                    listing.get_or_insert_default().push(object.seen_in(scope));
                 }
             }
             Event::InitDone => {
-                let (list, scope) = (listing.take().unwrap_or_default(), &self.task.scope);
+                let list = listing.take().unwrap_or_default();
                 self.task.shared.update(|inventory| inventory.replace::<K>(scope, list));
             }
             Event::Apply(object) if ours(&object) => {
-                self.task.shared.update(|inventory| inventory.apply::<K>(&self.task.scope, object));
+                let object = object.seen_in(scope);
+                self.task.shared.update(|inventory| inventory.apply::<K>(scope, object));
             }
             // An object that went to another class is gone as far as we are concerned.
             Event::Apply(object) | Event::Delete(object) => {
                 if let Some(key) = object.key() {
-                    self.task.shared.update(|inventory| inventory.delete::<K>(&self.task.scope, key));
+                    self.task.shared.update(|inventory| inventory.delete::<K>(scope, key));
                 }
             }
         }

@@ -17,6 +17,13 @@ fn naming(tls: Value) -> Value {
     with(distribution("web"), "/spec/origins/0", origin)
 }
 
+/// `shop/web`, whose origin is sent a value of this Secret.
+fn sending(secret: &str) -> Value {
+    let header = json!({"name": "X-Key", "valueFrom": {"secretName": secret, "key": "other"}});
+    let origin = json!({"id": "app", "service": {"name": "app"}, "customHeaders": [header]});
+    with(distribution("web"), "/spec/origins/0", origin)
+}
+
 fn secret(name: &str) -> Value {
     json!({
         "metadata": {"namespace": "shop", "name": name, "uid": name}, "type": "Opaque",
@@ -50,7 +57,7 @@ async fn what_is_named_is_in_the_first_snapshot_and_nothing_else_of_its_kind_is_
     let first = snapshot(&provider, |_| true).await;
     assert_eq!(names(&first), (vec!["own"], vec!["ca"]));
     let secret = first.secrets[&key("own")].data.as_ref().unwrap();
-    assert_eq!(secret.keys().collect::<Vec<_>>(), ["ca.crt"]);
+    assert_eq!(secret.keys().collect::<Vec<_>>(), ["ca.crt", "other"], "any key may be meant");
     let config_map = &first.config_maps[&key("ca")];
     assert_eq!(config_map.data.as_ref().unwrap().keys().collect::<Vec<_>>(), ["ca.crt"]);
     let asked =
@@ -60,6 +67,22 @@ async fn what_is_named_is_in_the_first_snapshot_and_nothing_else_of_its_kind_is_
             || (target.contains("/namespaces/shop/") && target.contains("fieldSelector=metadata.name%3D"))
     };
     assert!(asked.iter().all(|seen| narrow(&seen.target)), "{asked:?}");
+}
+
+#[tokio::test]
+async fn the_secret_of_a_header_is_asked_for_by_name_and_followed_as_long_as_it_is_named() {
+    let stub = Stub::default();
+    stub.put("distributions", sending("own"));
+    for name in ["own", "other"] {
+        stub.put("secrets", secret(name));
+    }
+    let (provider, _guard) = start(&stub, &settings());
+    let first = snapshot(&provider, |_| true).await;
+    assert_eq!(names(&first).0, ["own"]);
+    stub.put("distributions", sending("other"));
+    let then = snapshot(&provider, |snapshot| snapshot.secrets.contains_key(&key("other"))).await;
+    assert!(then.secrets[&key("other")].data.as_ref().unwrap().contains_key("other"));
+    snapshot(&provider, |snapshot| !snapshot.secrets.contains_key(&key("own"))).await;
 }
 
 #[tokio::test]
