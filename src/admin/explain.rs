@@ -10,8 +10,8 @@ use super::{Page, text};
 use crate::table::explain::{Kind, Question, explain};
 
 /// The parameters that there are.
-const PARAMETERS: &str =
-    "there are url=..., method=..., websocket=true, origin=... and viewer=..., each once and in URL encoding";
+const PARAMETERS: &str = "there are url=..., method=..., websocket=true, origin=..., viewer=... and preflight=METHOD, each once and in URL \
+     encoding";
 
 /// The answer to the question that a query asks.
 pub(super) fn page_of(judgements: &Option<Judgements>, query: Option<&str>, redirect_port: u16) -> Page {
@@ -26,8 +26,8 @@ pub(super) fn page_of(judgements: &Option<Judgements>, query: Option<&str>, redi
 
 /// The error is for whoever asked.
 fn parse(query: &str) -> Result<Question, String> {
-    let (mut url, mut method, mut kind, mut origin, mut viewer) =
-        (None, None, Kind::AsTheUrlSays, None, None);
+    let (mut url, mut method, mut kind, mut origin) = (None, None, Kind::AsTheUrlSays, None);
+    let (mut viewer, mut preflight) = (None, None);
     let mut asked = BTreeSet::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         if !asked.insert(name.clone()) {
@@ -38,6 +38,7 @@ fn parse(query: &str) -> Result<Question, String> {
             ("method", _) => method = Some(value),
             ("origin", _) => origin = Some(value),
             ("viewer", _) => viewer = Some(value),
+            ("preflight", _) => preflight = Some(value),
             ("websocket", "true") => kind = Kind::WebSocket,
             ("websocket", "false") => kind = Kind::AsTheUrlSays,
             _ => return Err(format!("{name:?} with the value {value:?} is unknown; {PARAMETERS}")),
@@ -48,6 +49,10 @@ fn parse(query: &str) -> Result<Question, String> {
     let question = Question::parse(&url, method, kind, origin.as_deref());
     let question = match viewer {
         Some(viewer) => question.and_then(|question| question.of_viewer(&viewer)),
+        None => question,
+    };
+    let question = match preflight {
+        Some(method) => question.and_then(|question| question.as_preflight_for(&method)),
         None => question,
     };
     question.map_err(|bad| bad.to_string())

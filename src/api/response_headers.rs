@@ -12,7 +12,7 @@ use super::{
     rules,
 };
 
-/// Headers removed from and added to responses; a 101 is left alone.
+/// Headers removed from and added to responses, the proxy's own errors and redirects included; the handshake of a WebSocket is left alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResponseHeadersPolicy {
@@ -34,7 +34,7 @@ pub struct ResponseHeadersPolicy {
     #[serde(skip_serializing_if = "is_default")]
     pub security_headers_config: SecurityHeadersConfig,
 
-    /// The `Server-Timing` header.
+    /// The `Server-Timing` header: the time to connect and to the first byte, and the request id, behind what the origin says.
     #[serde(skip_serializing_if = "is_default")]
     pub server_timing: ServerTiming,
 }
@@ -65,7 +65,7 @@ pub struct CorsConfig {
     #[schemars(with = "Vec<Text<form::CorsOrigin>>", length(min = 1, max = 50), extend("x-kubernetes-list-type" = "set"))]
     pub access_control_allow_origins: Vec<String>,
 
-    /// Methods that a preflight allows.
+    /// Methods that a preflight allows, beside GET, HEAD and POST, which need none: `ALL` for the usual seven, or `*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<Text<form::CorsMethod>>", length(max = 20), extend("x-kubernetes-list-type" = "set"))]
     pub access_control_allow_methods: Vec<String>,
@@ -89,7 +89,7 @@ pub struct CorsConfig {
     #[schemars(range(min = 0))]
     pub access_control_max_age_sec: Option<i32>,
 
-    /// Whether these headers replace the origin's, and the proxy answers preflights itself; when false, preflights go to the origin.
+    /// Whether these headers replace all of the origin's about CORS, and the proxy answers the preflights that they allow; when false, the origin's stay and preflights go to it.
     #[serde(default)]
     pub origin_override: bool,
 }
@@ -119,7 +119,7 @@ pub struct SecurityHeadersConfig {
     pub content_security_policy: Option<ContentSecurityPolicy>,
 }
 
-/// `Strict-Transport-Security` (RFC 6797).
+/// `Strict-Transport-Security` (RFC 6797), for viewers that came over HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StrictTransportSecurity {

@@ -42,9 +42,13 @@ pub(super) struct Explain {
     #[arg(long)]
     websocket: bool,
 
-    /// What the handshake says in Origin: the page that opens the WebSocket
+    /// What the request says in Origin: the page that sends it, or opens the WebSocket
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
+
+    /// Ask about the preflight that a browser sends before such a request of the page in --origin
+    #[arg(long, value_name = "METHOD", conflicts_with = "method")]
+    preflight: Option<String>,
 
     /// Who asks: the address that `sourceRanges` judge; without it they judge nobody
     #[arg(long, value_name = "ADDRESS")]
@@ -93,6 +97,10 @@ pub(super) fn run(asked: &Explain) -> anyhow::Result<End> {
         Some(viewer) => question.of_viewer(viewer).map_err(usage)?,
         None => question,
     };
+    let question = match &asked.preflight {
+        Some(method) => question.as_preflight_for(method).map_err(usage)?,
+        None => question,
+    };
     let explanation =
         if asked.manifests.is_empty() { of_replica(asked)? } else { of_manifests(asked, &question)? };
     match asked.format {
@@ -115,6 +123,9 @@ fn of_replica(asked: &Explain) -> anyhow::Result<Explanation> {
     }
     if let Some(viewer) = &asked.viewer {
         query.append_pair("viewer", viewer);
+    }
+    if let Some(method) = &asked.preflight {
+        query.append_pair("preflight", method);
     }
     let path = format!("/explain?{}", query.finish());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -253,6 +253,11 @@ impl Account {
         Self { record: Box::new(record), opened, request_body, turn, _present: present }
     }
 
+    /// For how long it has been open.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
     /// Notes that the head of the origin's answer is there.
     pub(crate) fn answered(&mut self) {
         self.record.first_byte = Some(self.opened.elapsed());

@@ -380,6 +380,7 @@ mod tests {
             viewer_protocol_policy: ViewerProtocolPolicy::AllowAll,
             allowed_methods: AllowedMethods::new(vec![]),
             max_request_body_bytes: None,
+            response_headers: None,
             source_ranges: Default::default(),
             compression: Compression::Off,
             web_socket: WebSocketPolicy::default(),

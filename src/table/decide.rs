@@ -11,6 +11,7 @@ use http::{Method, StatusCode, Version};
 
 use super::Hosts;
 use super::certificate::Certificate;
+use super::cors::Preflight;
 use super::host::HostName;
 use super::reason::Reason;
 use super::route::{Route, Routes, ServingState, ViewerProtocolPolicy};
@@ -85,6 +86,8 @@ pub struct TlsIdentity {
 pub enum RequestKind<'r> {
     /// A response.
     Http,
+    /// Whether a page may ask for one.
+    Preflight(Preflight<'r>),
     /// A tunnel: a handshake that passed the checks of RFC 6455 section 4.2.1, from this web origin.
     WebSocket(Presented<'r>),
 }
@@ -122,6 +125,8 @@ pub enum Outcome {
     },
     /// It is sent to the same target over HTTPS.
     RedirectToHttps(StatusCode),
+    /// It is a preflight, and answered as the matched route's policy says.
+    AnswerPreflight,
     /// It is refused.
     Refuse(Reason),
 }
@@ -176,11 +181,12 @@ fn belongs(transport: Transport<'_>, host: &HostName, owner: &ObjectKey) -> bool
 /// The target in place of `/`, where there is a default root object.
 pub(super) fn root_object(routes: &Routes, request: Request<'_>) -> Option<Target> {
     let object = routes.default_root_object.as_deref()?;
-    let applies = request.kind == RequestKind::Http && request.target.path() == "/";
+    let applies = !matches!(request.kind, RequestKind::WebSocket(_)) && request.target.path() == "/";
     applies.then(|| request.target.with_path(object))
 }
 
-/// The policies in their order: protocol, source ranges, method, WebSocket, and whether there is anywhere to go.
+/// The policies in their order: protocol, source ranges, method, WebSocket, whether there is anywhere to go, and
+/// whether a preflight needs to.
 fn judge_policies(route: &Route, request: Request<'_>) -> Option<Outcome> {
     if request.scheme == Scheme::Http {
         match route.viewer_protocol_policy {
@@ -205,7 +211,12 @@ fn judge_policies(route: &Route, request: Request<'_>) -> Option<Outcome> {
             return Some(Outcome::Refuse(Reason::WebsocketOrigin));
         }
     }
-    route.target.of(request.scheme).is_none().then_some(Outcome::Refuse(Reason::NoEndpoints))
+    if route.target.of(request.scheme).is_none() {
+        return Some(Outcome::Refuse(Reason::NoEndpoints));
+    }
+    let RequestKind::Preflight(preflight) = request.kind else { return None };
+    let cors = route.response_headers.as_deref()?.cors.as_ref()?;
+    cors.answers(preflight).then_some(Outcome::AnswerPreflight)
 }
 
 /// 301 for GET and HEAD, 307 for the others, which HTTP/1.0 does not know (CloudFront Developer Guide, "Requiring
@@ -248,6 +259,7 @@ mod tests {
             allowed_methods: AllowedMethods::new(vec![Method::GET, Method::HEAD, Method::POST]),
             max_request_body_bytes: None,
             compression: Compression::Off,
+            response_headers: None,
             web_socket: WebSocketPolicy::default(),
             // What a request that passes every policy meets, so that no origin has to be made up.
             target: RouteTarget::Broken,

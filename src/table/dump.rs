@@ -5,16 +5,18 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::RoutingTable;
 use super::balancing::{Affinity, Algorithm, Balancing, HashOn, OutlierDetection};
 use super::certificate::{Certificate, OwnCertificate};
+use super::cors::Pages;
 use super::error_pages::ErrorPage;
 use super::host::HostName;
 use super::origin::{Digest, Endpoint, HostHeader, HttpVersion, Origin, OriginTls, Trust, Zone};
+use super::response_headers::{Over, Precedence, ResponseHeaders, ServerTiming};
 use super::route::{Compression, Route, RouteTarget, Routes, ServingState, ViewerProtocols};
 use super::web_socket::{Handshakes, OnOriginTerminating};
 
@@ -110,6 +112,7 @@ fn behavior(route: &Route) -> Value {
         "allowedMethods": route.allowed_methods.iter().map(|method| method.as_str()).collect::<Vec<_>>(),
         "maxRequestBodyBytes": route.max_request_body_bytes,
         "compress": route.compression == Compression::On,
+        "responseHeadersPolicy": route.response_headers.as_deref().map(response_headers),
         "webSocket": {
             "enabled": route.web_socket.handshakes == Handshakes::Accepted,
             "allowedOrigins": route.web_socket.allowed_origins.iter().collect::<Vec<_>>(),
@@ -132,6 +135,39 @@ fn behavior(route: &Route) -> Value {
                 "messagesPerSecond": route.web_socket.limits.messages_per_second,
             },
         },
+    })
+}
+
+fn response_headers(policy: &ResponseHeaders) -> Value {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let fields = |fields: &[(HeaderName, HeaderValue)]| -> Map<String, Value> {
+        fields.iter().map(|(name, value)| (name.to_string(), text(value).into())).collect()
+    };
+    let overrides = |precedence| precedence == Precedence::Policy;
+    let added = policy.added.iter().map(|added| {
+        json!({
+            "name": added.name.as_str(),
+            "value": text(&added.value),
+            "override": overrides(added.precedence),
+            "httpsOnly": added.over == Over::Https,
+        })
+    });
+    let cors = policy.cors.as_ref().map(|cors| {
+        json!({
+            "origins": match &cors.pages {
+                Pages::Any => vec!["*".to_owned()],
+                Pages::Of(listed) => listed.iter().collect(),
+            },
+            "onAnswers": fields(&cors.on_answers),
+            "onPreflights": fields(&cors.on_preflights),
+            "originOverride": overrides(cors.precedence),
+        })
+    });
+    json!({
+        "removeHeaders": policy.removed.iter().map(HeaderName::as_str).collect::<Vec<_>>(),
+        "addHeaders": added.collect::<Vec<_>>(),
+        "cors": cors,
+        "serverTiming": policy.server_timing == ServerTiming::Told,
     })
 }
 

@@ -6,6 +6,7 @@
 
 pub mod balancing;
 pub mod certificate;
+pub mod cors;
 pub mod decide;
 mod dump;
 pub mod error_pages;
@@ -14,6 +15,7 @@ pub mod host;
 pub mod origin;
 pub mod path_pattern;
 pub mod reason;
+pub mod response_headers;
 pub mod route;
 pub mod source_ranges;
 pub mod target;

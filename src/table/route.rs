@@ -9,6 +9,7 @@ use super::error_pages::ErrorPages;
 use super::host::HostPattern;
 use super::origin::Origin;
 use super::path_pattern::PathPattern;
+use super::response_headers::ResponseHeaders;
 use super::source_ranges::SourceRanges;
 use super::web_socket::WebSocketPolicy;
 use crate::object::ObjectKey;
@@ -91,6 +92,8 @@ pub struct Route {
     pub max_request_body_bytes: Option<u64>,
     /// What becomes of answers that viewers would take compressed.
     pub compression: Compression,
+    /// What becomes of the heads of answers; none leaves them as they are.
+    pub response_headers: Option<Box<ResponseHeaders>>,
     /// What upgrades get.
     pub web_socket: WebSocketPolicy,
     /// Where requests go.

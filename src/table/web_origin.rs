@@ -1,7 +1,9 @@
-//! Web origins (RFC 6454): what browsers say a page came from, and whether its WebSockets may come.
+//! Web origins (RFC 6454): what browsers say a page came from, and whether its WebSockets may come and its scripts read.
 //!
 //! Two origins are the same where scheme, host and port are, in any case of letters and with or without the port that
 //! the scheme has by itself. Nothing is resolved or decoded.
+
+use std::borrow::Cow;
 
 use http::header::ORIGIN;
 use http::{HeaderMap, HeaderValue};
@@ -59,12 +61,17 @@ impl AllowedOrigins {
         }
         match presented {
             Presented::Nothing => true,
-            Presented::Value(value) => value.to_str().is_ok_and(|value| {
-                let origin = canonical(value);
-                self.0.iter().any(|pattern| pattern.matches(&origin))
-            }),
+            Presented::Value(value) => self.list(value),
             Presented::Several => false,
         }
+    }
+
+    /// Whether an origin is one of those that are listed.
+    pub(super) fn list(&self, origin: &HeaderValue) -> bool {
+        origin.to_str().is_ok_and(|origin| {
+            let origin = canonical(origin);
+            self.0.iter().any(|pattern| pattern.matches(&origin))
+        })
     }
 
     /// In canonical form, as they are compared.
@@ -83,7 +90,7 @@ impl Pattern {
             Some((scheme, rest)) => {
                 Self::Below { beginning: format!("{scheme}://"), end: format!(".{rest}") }
             }
-            None => Self::Exact(origin),
+            None => Self::Exact(origin.into_owned()),
         }
     }
 
@@ -99,16 +106,18 @@ impl Pattern {
     }
 }
 
-/// Lower case, and without the port that the scheme has by itself.
-fn canonical(origin: &str) -> String {
-    let mut origin = origin.to_ascii_lowercase();
+/// Lower case, and without the port that the scheme has by itself: as browsers send it.
+fn canonical(origin: &str) -> Cow<'_, str> {
+    let is_lower = !origin.bytes().any(|byte| byte.is_ascii_uppercase());
+    let mut origin = if is_lower { Cow::Borrowed(origin) } else { Cow::Owned(origin.to_ascii_lowercase()) };
     let port = match origin.split_once("://") {
         Some(("http" | "ws", _)) => ":80",
         Some(("https" | "wss", _)) => ":443",
         _ => return origin,
     };
     if origin.ends_with(port) {
-        origin.truncate(origin.len() - port.len());
+        let without = origin.len() - port.len();
+        origin.to_mut().truncate(without);
     }
     origin
 }

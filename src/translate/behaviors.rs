@@ -9,6 +9,7 @@ use std::ptr;
 use http::Method;
 use ipnet::IpNet;
 
+use super::response_headers;
 use super::traffic;
 use super::unserved::{self, Effect};
 use crate::api::{self, Behavior, DistributionSpec};
@@ -70,6 +71,7 @@ impl Pass<'_> {
                 .max_request_body_bytes
                 .and_then(|most| most.try_into().ok()),
             compression: if self.behavior.compress { Compression::On } else { Compression::Off },
+            response_headers: response_headers::compile(&self.behavior.response_headers_policy),
             web_socket: web_socket(&self.behavior.web_socket),
         }
     }

@@ -21,6 +21,7 @@ mod lookup;
 mod memory;
 mod origin_tls;
 mod origins;
+mod response_headers;
 mod services;
 mod traffic;
 mod unit;

@@ -56,7 +56,9 @@ impl Unit {
         let by_id = distribution.spec.origins.iter().map(|origin| origin.id.as_str()).zip(targets).collect();
         let (mut ordered, mut default) = behaviors::compile(&distribution.spec, &by_id, &mut findings);
         if acceptance == Acceptance::Withheld {
-            ordered.iter_mut().chain([&mut default]).for_each(|route| route.target = RouteTarget::Broken);
+            for route in ordered.iter_mut().chain([&mut default]) {
+                (route.target, route.response_headers) = (RouteTarget::Broken, None);
+            }
         }
 
         let error_pages = error_pages::compile(&distribution.spec, &mut findings);

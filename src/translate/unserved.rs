@@ -7,7 +7,7 @@
 //! something out or protects an origin is withheld, since serving it without would be serving it open; what only
 //! makes things better is served without.
 
-use crate::api::{Behavior, DistributionSpec, Origin, ResponseHeadersPolicy, ViewerCertificate, WebSocket};
+use crate::api::{Behavior, DistributionSpec, Origin, ViewerCertificate, WebSocket};
 
 /// A field that is set, not at its default, and not served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
         allowed_methods: _,
         max_request_body_bytes: _,
         compress: _,
-        response_headers_policy,
+        response_headers_policy: _,
         source_ranges: _,
         // All of it is served.
         web_socket:
@@ -123,8 +123,6 @@ pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
             },
     } = behavior;
     let mut found = Found::default();
-    // It may take out what viewers must not see, or tell browsers what they must not do.
-    found.withheld("responseHeadersPolicy", *response_headers_policy != ResponseHeadersPolicy::default());
     found.0
 }
 
@@ -213,11 +211,6 @@ mod tests {
                 "viewerCertificate.minimumProtocolVersion",
                 Withheld,
             ),
-            (
-                behavior(json!({"responseHeadersPolicy": {"removeHeaders": ["server"]}})),
-                "responseHeadersPolicy",
-                Withheld,
-            ),
         ];
         for (patch, field, effect) in rows {
             assert_eq!(unserved(&patch), [(field.to_owned(), effect)], "{patch}");
@@ -248,6 +241,7 @@ mod tests {
             "defaultCacheBehavior": {
                 "viewerProtocolPolicy": "https-only", "allowedMethods": ["GET"], "compress": true,
                 "maxRequestBodyBytes": 1, "sourceRanges": {"allow": ["10.0.0.0/8"]},
+                "responseHeadersPolicy": {"removeHeaders": ["server"], "serverTiming": {"enabled": true}},
                 "webSocket": {
                     "enabled": false, "idleTimeout": "0s", "allowedOrigins": ["https://a"],
                     "maxDuration": "1h", "maxDurationJitterPercent": 5, "pingInterval": "30s",

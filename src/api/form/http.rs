@@ -74,7 +74,21 @@ pub(in crate::api) struct ViewerHeaderName;
 
 impl Form for ViewerHeaderName {
     const LONGEST: u32 = 128;
-    const RULES: &'static [Rule] = &[TOKEN, END_TO_END];
+    const RULES: &'static [Rule] = &[
+        TOKEN,
+        END_TO_END,
+        Rule::new(
+            "!(self.lowerAscii() in ['content-encoding', 'x-tidegate-error'])",
+            "says how the body is to be read, or that the proxy answered; leave it out",
+            |value| {
+                !is_text(value, |text| {
+                    ["content-encoding", "x-tidegate-error"]
+                        .iter()
+                        .any(|known| text.eq_ignore_ascii_case(known))
+                })
+            },
+        ),
+    ];
 }
 
 /// A request method.
@@ -117,7 +131,7 @@ impl Form for CookieName {
 }
 
 pub(super) fn rules() -> Vec<&'static [Rule]> {
-    vec![OriginHeaderName::RULES, Method::RULES]
+    vec![OriginHeaderName::RULES, ViewerHeaderName::RULES, Method::RULES]
 }
 
 /// Whether a text is a token (RFC 9110 section 5.6.2).

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderName, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, response};
+use http::response::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 
 use super::{Exchange, Forward, Outcome};
 use crate::dataplane::account::Account;
 use crate::dataplane::origin::{Incomings, Report};
 use crate::dataplane::response::body::{AnswerBody, OriginBody};
 use crate::dataplane::response::compression::{self, CompressedBody, Job};
-use crate::dataplane::response::errors;
+use crate::dataplane::response::headers::{Answer, Author};
+use crate::dataplane::response::{self, errors};
 use crate::dataplane::viewer::headers;
 use crate::table::reason::Reason;
 
@@ -38,6 +40,8 @@ impl Exchange {
         strip_of_origin(&mut head.headers);
         headers::strip_trailer(&mut head.headers, trailers);
         let length = headers::single_length(&mut head.headers);
+        let Report { connect, first_byte, .. } = report;
+        self.apply_policy(&mut head.headers, Author::Origin { connect, first_byte });
         set_cookie(&mut head.headers, report.set_cookie);
         self.leave_where_needed(&mut head.headers);
         head.version = Version::HTTP_11;
@@ -66,12 +70,28 @@ impl Exchange {
     /// An answer of ours.
     pub(super) fn own(mut self, response: Response<Bytes>) -> Outcome {
         let (mut head, text) = response.into_parts();
+        self.apply_policy(&mut head.headers, Author::Proxy);
         self.leave_where_needed(&mut head.headers);
         if !self.asked.body.has_ended() {
             close(&mut head.headers);
         }
         self.account.record.status = Some(head.status);
         Outcome::Answer(Response::from_parts(head, AnswerBody::own(text, self.account)))
+    }
+
+    /// Applies the response headers policy of the behavior that matched.
+    fn apply_policy(&self, headers: &mut HeaderMap, author: Author) {
+        let record = &self.account.record;
+        let route = record.matched.as_ref().and_then(|(distribution, at)| distribution.routes.at(*at));
+        let Some(policy) = route.and_then(|route| route.response_headers.as_deref()) else { return };
+        let answer = Answer {
+            author,
+            scheme: record.sender.scheme,
+            grant: self.asked.grant.as_deref(),
+            request_id: record.request_id.as_ref(),
+            elapsed: self.account.elapsed(),
+        };
+        response::headers::apply(policy, headers, answer);
     }
 
     /// Closes the viewer's connection where it asked to upgrade and did not get it, since it may have sent
@@ -85,7 +105,7 @@ impl Exchange {
 
 /// An origin's answer, ready to go.
 pub(super) struct Passing {
-    pub(super) head: response::Parts,
+    pub(super) head: Parts,
     body: OriginBody,
     /// Where it is to be compressed.
     job: Option<Job>,

@@ -39,6 +39,7 @@ use super::viewer::health;
 use super::websocket::handshake::{self, Handshake};
 use super::websocket::registry::Admission;
 use crate::overload::Level;
+use crate::table::cors::{Grant, Preflight};
 use crate::table::decide::{self, RequestKind, decide};
 use crate::table::host::Authority;
 use crate::table::reason::Reason;
@@ -107,6 +108,8 @@ struct Asked {
     upgrade: bool,
     /// Whether it asked for a WebSocket, as RFC 6455 wants it asked.
     handshake: bool,
+    /// What the page behind the request gets to know; rare, and so elsewhere.
+    grant: Option<Box<Grant>>,
     body: ViewerBody,
     /// Where an error may have a page, what the request for that needs.
     kept: Option<Box<Kept>>,
@@ -161,6 +164,7 @@ impl Exchange {
             format,
             upgrade: head.headers.contains_key(UPGRADE) || head.method == Method::CONNECT,
             handshake: false,
+            grant: None,
             body: body.clone(),
             kept: None,
         };
@@ -189,7 +193,9 @@ impl Exchange {
         let handshake = handshake?;
         let kind = match handshake {
             Some(_) => RequestKind::WebSocket(Presented::in_head(&head.headers)),
-            None => RequestKind::Http,
+            None => {
+                Preflight::of(&head.method, &head.headers).map_or(RequestKind::Http, RequestKind::Preflight)
+            }
         };
         let (matched, outcome) = self.decide(&head, &authority, &target, kind);
         if !self.asked.handshake {
@@ -206,6 +212,7 @@ impl Exchange {
                 let port = self.viewer.worker.https_redirect_port;
                 return Ok(Step::Own(errors::redirect_to_https(status, &authority.host, port, &target)));
             }
+            decide::Outcome::AnswerPreflight => return Ok(Step::Own(errors::preflight())),
             decide::Outcome::Refuse(reason) => return Err(reason),
         };
         let forward =
@@ -277,6 +284,9 @@ impl Exchange {
             kind,
         };
         let decision = decide(&live.table.hosts, request);
+        let policy = decision.matched.and_then(|matched| matched.route.response_headers.as_deref());
+        let cors = policy.and_then(|policy| policy.cors.as_ref());
+        self.asked.grant = cors.and_then(|cors| cors.grant(&head.method, &head.headers)).map(Box::new);
         let matched = decision.matched.and_then(|matched| {
             Some((Arc::clone(live.distribution(matched.host_position)?), matched.route_position))
         });

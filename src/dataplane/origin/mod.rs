@@ -85,6 +85,8 @@ pub(crate) struct Report {
     pub(crate) attempts: u32,
     /// How long the last new connection took; none where a pooled one was used.
     pub(crate) connect: Option<Duration>,
+    /// From the end of the request to the head of the answer.
+    pub(crate) first_byte: Option<Duration>,
     /// The status of the last answer, also of one that the viewer does not get.
     pub(crate) status: Option<StatusCode>,
     /// Why the last attempt that the origin failed did.
@@ -133,6 +135,7 @@ pub(crate) async fn send(
                 // While the viewer was still sending, it was not the endpoint that took its time.
                 let waited_since =
                     outgoing.body.origin_waited_for_since().map_or(sent, |since| since.max(sent));
+                report.first_byte = Some(waited_since.elapsed());
                 judge_answer(origin, trial, waited_since, &incomings);
                 report.set_cookie = set_cookie(origin, wish, position, outgoing.sender.scheme);
                 return Ok(incomings);

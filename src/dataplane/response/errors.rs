@@ -128,6 +128,13 @@ pub(crate) fn options() -> Response<Bytes> {
     response
 }
 
+/// What a preflight gets before its policy is applied, which says the rest.
+pub(crate) fn preflight() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 /// An answer as bytes, for where there is no HTTP connection any more; it says that the connection closes.
 pub(crate) fn to_bytes(response: &Response<Bytes>) -> Vec<u8> {
     let status = response.status();

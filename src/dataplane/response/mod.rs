@@ -3,3 +3,4 @@
 pub(crate) mod body;
 pub(crate) mod compression;
 pub(crate) mod errors;
+pub(crate) mod headers;

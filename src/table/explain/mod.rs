@@ -10,16 +10,19 @@ mod why;
 
 use std::net::IpAddr;
 
+use http::{HeaderMap, StatusCode};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use question::{BadQuestion, Kind, Question};
 
 use super::RoutingTable;
+use super::cors::Preflight;
 use super::decide::{self, Decision, Match, Request, RequestKind, Scheme, TlsIdentity, Transport, decide};
 use super::host::{HostName, HostPattern};
 use super::origin::{self, HostHeader, HttpVersion, Zone};
 use super::reason::Reason;
+use super::response_headers::{self, Over, Precedence, ServerTiming};
 use super::route::{Compression, Routes};
 use super::source_ranges;
 use super::target::Target;
@@ -131,6 +134,22 @@ pub struct Behavior {
     pub allowed_methods: Vec<String>,
     /// Whether answers that are worth it are compressed for viewers that take them so.
     pub compress: bool,
+    /// What becomes of the heads of answers; none where they stay as they are.
+    pub response_headers: Option<ResponseHeaders>,
+}
+
+/// What becomes of the heads of answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResponseHeaders {
+    /// The names of fields that the origin's answers lose.
+    pub removed: Vec<String>,
+    /// The names of fields that answers get, whatever the origin says of them.
+    pub overridden: Vec<String>,
+    /// The names of fields that answers get where the origin does not say them.
+    pub added: Vec<String>,
+    /// What `corsConfig` says to the page that asks; none without it.
+    pub page: Option<String>,
 }
 
 /// From where requests pass.
@@ -151,6 +170,11 @@ pub struct SourceRanges {
 pub enum Outcome {
     /// The answer of an origin.
     Forward,
+    /// To a preflight: that it may ask, with this status and without the origin.
+    Preflight {
+        /// The status.
+        status: u16,
+    },
     /// A redirect.
     Redirect {
         /// Its status.
@@ -259,7 +283,8 @@ pub fn explain(table: &RoutingTable, question: &Question, https_redirect_port: u
         }
     };
     let transport = identity.as_ref().map_or(Transport::Plain, Transport::Tls);
-    let request = request(question, transport);
+    let head = question.head();
+    let request = request(question, &head, transport);
     let Decision { matched, outcome } = decide(&table.hosts, request);
     if let Some(matched) = matched {
         let replaced = decide::root_object(matched.routes, request);
@@ -281,6 +306,7 @@ pub fn explain(table: &RoutingTable, question: &Question, https_redirect_port: u
         decide::Outcome::Forward { .. } => {
             refuse(Reason::NoEndpoints, "no endpoint of the origin serves".to_owned())
         }
+        decide::Outcome::AnswerPreflight => Outcome::Preflight { status: StatusCode::NO_CONTENT.as_u16() },
         decide::Outcome::Refuse(reason) => {
             let why = why::refused(reason, owner, matched.map(|matched| matched.route), question);
             refuse(reason, why)
@@ -289,8 +315,7 @@ pub fn explain(table: &RoutingTable, question: &Question, https_redirect_port: u
     explanation
 }
 
-fn request<'q>(question: &'q Question, transport: Transport<'q>) -> Request<'q> {
-    let presented = question.web_origin.as_ref().map_or(Presented::Nothing, Presented::Value);
+fn request<'q>(question: &'q Question, head: &'q HeaderMap, transport: Transport<'q>) -> Request<'q> {
     Request {
         transport,
         scheme: question.scheme,
@@ -300,8 +325,10 @@ fn request<'q>(question: &'q Question, transport: Transport<'q>) -> Request<'q> 
         host: &question.authority.host,
         target: &question.target,
         kind: match question.kind {
-            Kind::AsTheUrlSays => RequestKind::Http,
-            Kind::WebSocket => RequestKind::WebSocket(presented),
+            Kind::AsTheUrlSays => {
+                Preflight::of(&question.method, head).map_or(RequestKind::Http, RequestKind::Preflight)
+            }
+            Kind::WebSocket => RequestKind::WebSocket(Presented::in_head(head)),
         },
     }
 }
@@ -381,6 +408,7 @@ fn behavior(matched: &Match<'_>, question: &Question, root_object: Option<&Targe
         source_ranges: source_ranges(&route.source_ranges, question.viewer),
         allowed_methods: route.allowed_methods.iter().map(ToString::to_string).collect(),
         compress: route.compression == Compression::On,
+        response_headers: route.response_headers.as_deref().map(|policy| response_headers(policy, question)),
     }
 }
 
@@ -391,6 +419,24 @@ fn source_ranges(ranges: &source_ranges::SourceRanges, viewer: Option<IpAddr>) -
         deny: texts(ranges.deny()),
         verdict: viewer.map(|address| why::source(ranges.judge(address), address)),
     })
+}
+
+fn response_headers(policy: &response_headers::ResponseHeaders, question: &Question) -> ResponseHeaders {
+    let added = |precedence| -> Vec<String> {
+        let added = policy.added.iter().filter(|added| added.precedence == precedence);
+        added
+            .filter(|added| added.over == Over::Any || question.scheme == Scheme::Https)
+            .map(|added| added.name.to_string())
+            .collect()
+    };
+    let timing = (policy.server_timing == ServerTiming::Told).then(|| "server-timing".to_owned());
+    ResponseHeaders {
+        removed: policy.removed.iter().map(ToString::to_string).collect(),
+        overridden: added(Precedence::Policy),
+        // What the origin says of the time stays, too.
+        added: added(Precedence::Origin).into_iter().chain(timing).collect(),
+        page: policy.cors.as_ref().map(|cors| why::page(cors, question)),
+    }
 }
 
 /// How the origin would be asked, also where a policy keeps this request from it.

@@ -5,7 +5,8 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderValue, Method};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use http::{HeaderMap, HeaderValue, Method};
 
 use crate::table::decide::Scheme;
 use crate::table::host::{Authority, NotAHostName};
@@ -21,6 +22,8 @@ pub struct Question {
     pub(super) kind: Kind,
     pub(super) web_origin: Option<HeaderValue>,
     pub(super) viewer: Option<IpAddr>,
+    /// The method that a page asks for leave to use.
+    pub(super) preflight: Option<Method>,
 }
 
 /// What is asked for.
@@ -59,6 +62,14 @@ pub enum BadQuestion {
     /// A web origin that cannot stand in a header.
     #[error("{0:?} is no web origin; write one such as https://app.example.com")]
     WebOrigin(String),
+    /// A preflight of no page.
+    #[error(
+        "a preflight is sent for a page; name its web origin, such as https://app.example.com, beside {0}"
+    )]
+    PreflightOfNobody(Method),
+    /// A preflight that is a handshake.
+    #[error("no preflight is sent for a WebSocket; leave one of them out")]
+    PreflightHandshake,
     /// No address.
     #[error("{0:?} is no address; write one such as 192.0.2.7 or 2001:db8::7, without a port")]
     Viewer(String),
@@ -91,15 +102,8 @@ impl Question {
         let web_origin = web_origin
             .map(|origin| origin.parse().map_err(|_| BadQuestion::WebOrigin(origin.to_owned())))
             .transpose()?;
-        Ok(Self {
-            scheme,
-            authority,
-            target: Target::parse(&target)?,
-            method,
-            kind,
-            web_origin,
-            viewer: None,
-        })
+        let target = Target::parse(&target)?;
+        Ok(Self { scheme, authority, target, method, kind, web_origin, viewer: None, preflight: None })
     }
 
     /// The same from this viewer, whom source ranges judge.
@@ -109,6 +113,28 @@ impl Question {
     pub fn of_viewer(self, address: &str) -> Result<Self, BadQuestion> {
         let viewer: IpAddr = address.parse().map_err(|_| BadQuestion::Viewer(address.to_owned()))?;
         Ok(Self { viewer: Some(viewer.to_canonical()), ..self })
+    }
+
+    /// The preflight that a browser would send for a request of this method.
+    ///
+    /// # Errors
+    /// [`BadQuestion`], for whoever asks.
+    pub fn as_preflight_for(self, method: &str) -> Result<Self, BadQuestion> {
+        let asked = parse_method(method)?;
+        match (self.kind, &self.web_origin) {
+            (Kind::WebSocket, _) => Err(BadQuestion::PreflightHandshake),
+            (Kind::AsTheUrlSays, None) => Err(BadQuestion::PreflightOfNobody(asked)),
+            (Kind::AsTheUrlSays, Some(_)) => {
+                Ok(Self { method: Method::OPTIONS, preflight: Some(asked), ..self })
+            }
+        }
+    }
+
+    /// What of its head says for which page it is.
+    pub(super) fn head(&self) -> HeaderMap {
+        let origin = self.web_origin.clone().map(|origin| (ORIGIN, origin));
+        let asked = self.preflight.as_ref().and_then(|method| HeaderValue::from_str(method.as_str()).ok());
+        origin.into_iter().chain(asked.map(|method| (ACCESS_CONTROL_REQUEST_METHOD, method))).collect()
     }
 
     /// The URL as it was understood.
@@ -182,6 +208,19 @@ mod tests {
             let told = ask(no_address).unwrap_err().to_string();
             assert!(told.contains("write one such as 192.0.2.7"), "{told}");
         }
+    }
+
+    #[test]
+    fn a_preflight_is_sent_for_a_page_and_never_for_a_websocket() {
+        let ask = |url, origin, method| {
+            let question = Question::parse(url, "GET", Kind::AsTheUrlSays, origin)?;
+            question.as_preflight_for(method).map(|question| question.method)
+        };
+        let page = Some("https://app.example.com");
+        assert_eq!(ask("https://h/", page, "PUT"), Ok(Method::OPTIONS));
+        assert_eq!(ask("https://h/", None, "PUT"), Err(BadQuestion::PreflightOfNobody(Method::PUT)));
+        assert_eq!(ask("wss://h/", page, "GET"), Err(BadQuestion::PreflightHandshake));
+        assert!(matches!(ask("https://h/", page, "put"), Err(BadQuestion::MethodCase(..))));
     }
 
     #[test]

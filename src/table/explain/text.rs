@@ -3,7 +3,9 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::super::reason::Reason;
-use super::{Behavior, ErrorPage, Explanation, Handshake, Origin, Outcome, Owner, SourceRanges};
+use super::{
+    Behavior, ErrorPage, Explanation, Handshake, Origin, Outcome, Owner, ResponseHeaders, SourceRanges,
+};
 use crate::printable::printable;
 
 /// How far the names of the lines reach.
@@ -34,6 +36,12 @@ impl Display for Explanation {
             Outcome::Redirect { status, location, why } => {
                 lines.line("outcome", format_args!("{status} to {location}, since {why}"))?;
             }
+            Outcome::Preflight { status } => {
+                lines.line(
+                    "outcome",
+                    format_args!("{status}, the answer to a preflight, without the origin"),
+                )?;
+            }
             Outcome::Refuse { status, reason, why } => {
                 lines.line("outcome", format_args!("{status} {reason}, since {why}"))?;
             }
@@ -44,7 +52,7 @@ impl Display for Explanation {
         let gets_there = match &self.outcome {
             Outcome::Forward => true,
             Outcome::Refuse { reason, .. } => reason == Reason::NoEndpoints.as_str(),
-            Outcome::Redirect { .. } | Outcome::TlsRefused => false,
+            Outcome::Preflight { .. } | Outcome::Redirect { .. } | Outcome::TlsRefused => false,
         };
         if let Some(origin) = self.origin.as_ref().filter(|_| gets_there) {
             lines.origin(origin)?;
@@ -88,6 +96,7 @@ impl Lines<'_, '_> {
             source_ranges,
             allowed_methods,
             compress,
+            response_headers,
         } = behavior;
         let matched = root_object.as_ref();
         let matched = matched.map(|path| format!(", for {path}, the defaultRootObject")).unwrap_or_default();
@@ -102,7 +111,17 @@ impl Lines<'_, '_> {
         if *compress {
             self.line("compresses", "what is worth it, for viewers that take it so")?;
         }
-        Ok(())
+        response_headers.as_ref().map_or(Ok(()), |policy| self.answers(policy))
+    }
+
+    fn answers(&mut self, policy: &ResponseHeaders) -> fmt::Result {
+        let ResponseHeaders { removed, overridden, added, page } = policy;
+        for (what, names) in [("lose", removed), ("get", overridden), ("get if without", added)] {
+            if !names.is_empty() {
+                self.line("answers", format_args!("{what} {}", names.join(", ")))?;
+            }
+        }
+        page.as_ref().map_or(Ok(()), |page| self.line("page", page))
     }
 
     fn sources(&mut self, SourceRanges { allow, deny, verdict }: &SourceRanges) -> fmt::Result {

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use super::super::RoutingTable;
 use super::super::certificate::OwnCertificate;
+use super::super::cors::{Cors, Preflight};
 use super::super::reason::Reason;
+use super::super::response_headers::Precedence;
 use super::super::route::{Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy};
 use super::super::source_ranges::Verdict;
 use super::question::Question;
@@ -58,6 +60,28 @@ pub(super) fn source(verdict: Verdict, viewer: IpAddr) -> String {
         Verdict::Served(Some(range)) => format!("sourceRanges.allow has {range} for {viewer}"),
         Verdict::Denied(range) => format!("sourceRanges.deny has {range} for {viewer}"),
         Verdict::NotAllowed => format!("sourceRanges.allow has no range for {viewer}"),
+    }
+}
+
+/// What `corsConfig` says to the page behind a request.
+pub(super) fn page(cors: &Cors, question: &Question) -> String {
+    let head = question.head();
+    let Some(page) = question.web_origin.as_ref() else {
+        return "corsConfig says nothing, since no page was named".to_owned();
+    };
+    let page = String::from_utf8_lossy(page.as_bytes());
+    if cors.grant(&question.method, &head).is_none() {
+        return format!("corsConfig does not have {page}, which may not read the answer");
+    }
+    let (Some(asked), Some(preflight)) = (&question.preflight, Preflight::of(&question.method, &head)) else {
+        return format!("corsConfig has {page}, which may read the answer");
+    };
+    if cors.answers(preflight) {
+        format!("corsConfig has {page}, which may use {asked}")
+    } else if cors.precedence == Precedence::Origin {
+        format!("corsConfig has {page}; the preflight goes to the origin, since originOverride is false")
+    } else {
+        format!("corsConfig has {page}, but not {asked}; the preflight goes to the origin")
     }
 }
 

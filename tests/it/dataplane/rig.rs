@@ -23,6 +23,7 @@ use tidegate::table::origin::{
     Endpoint, Endpoints, HostHeader, HttpVersion, Origin, OriginKey, OriginTls, Staying, Zone,
 };
 use tidegate::table::path_pattern::PathPattern;
+use tidegate::table::response_headers::ResponseHeaders;
 use tidegate::table::route::{
     AllowedMethods, Compression, Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy,
     ViewerProtocols,
@@ -355,6 +356,7 @@ pub(crate) struct RouteShape {
     pub(crate) max_request_body_bytes: Option<u64>,
     pub(crate) source_ranges: fn() -> SourceRanges,
     pub(crate) compression: Compression,
+    pub(crate) response_headers: fn() -> Option<ResponseHeaders>,
 }
 
 impl Site {
@@ -366,6 +368,7 @@ impl Site {
             max_request_body_bytes: None,
             source_ranges: SourceRanges::default,
             compression: Compression::Off,
+            response_headers: || None,
         };
         Self {
             name,
@@ -440,6 +443,7 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
             max_request_body_bytes: shape.max_request_body_bytes,
             source_ranges: (shape.source_ranges)(),
             compression: shape.compression,
+            response_headers: (shape.response_headers)().map(Box::new),
             web_socket: web_socket(shape),
             target: target.clone(),
         };

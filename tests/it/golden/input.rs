@@ -94,9 +94,13 @@ fn question(document: &Value) -> Question {
     let method = document["method"].as_str().unwrap_or("GET");
     let url = document["url"].as_str().unwrap();
     let question = Question::parse(url, method, explain::Kind::AsTheUrlSays, document["origin"].as_str());
-    match document["viewer"].as_str() {
+    let question = match document["viewer"].as_str() {
         Some(viewer) => question.unwrap().of_viewer(viewer).unwrap(),
         None => question.unwrap(),
+    };
+    match document["preflight"].as_str() {
+        Some(method) => question.as_preflight_for(method).unwrap(),
+        None => question,
     }
 }
 
