@@ -142,6 +142,9 @@ pub(super) fn find(
     let nearest = lookup.and_then(|lookup| lookup.nearest.as_deref());
     let of = |what: String| format!("Secret {key}, whose key {name:?} is meant, {what}");
     let flaw = match (lookup.and_then(|lookup| lookup.trouble.as_ref()), found) {
+        (Some(Trouble::NotPermitted(remedy)), _) => {
+            Some(Flaw { reason: Reason::RefNotPermitted, text: of(format!("is not permitted: {remedy}.")) })
+        }
         (Some(Trouble::Unreadable(why)), _) => {
             Some(Flaw { reason: Reason::RefNotPermitted, text: of(format!("cannot be read: {why}.")) })
         }

@@ -94,8 +94,7 @@ pub(super) fn of_origin(origin: &Origin) -> Vec<Unserved> {
         outlier_detection: _,
         max_connections_per_endpoint: _,
     } = origin;
-    let mut found = Found::default();
-    found.0
+    Vec::new()
 }
 
 /// Of a behavior's fields.
@@ -122,8 +121,7 @@ pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
                 rebalance: _,
             },
     } = behavior;
-    let mut found = Found::default();
-    found.0
+    Vec::new()
 }
 
 #[derive(Default)]

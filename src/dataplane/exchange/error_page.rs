@@ -204,6 +204,7 @@ impl Exchange {
         let judged = decide::Request {
             transport: self.viewer.transport(),
             scheme: self.account.record.sender.scheme,
+            viewer: Some(self.account.record.sender.address.ip),
             version: head.version,
             method: &Method::GET,
             host: &authority.host,
@@ -216,6 +217,8 @@ impl Exchange {
                 replaced_target.unwrap_or_else(|| page.target.clone())
             }
             decide::Outcome::RedirectToHttps(_) => return Err(Unavailable("redirect")),
+            // A page is got with GET, which is no preflight.
+            decide::Outcome::AnswerPreflight => return Err(Reason::Internal.into()),
             decide::Outcome::Refuse(reason) => return Err(reason.into()),
         };
         let body = ViewerBody::nothing(&self.viewer.worker.limits);
