@@ -2,6 +2,7 @@
 
 use tidegate::table::route::ViewerProtocolPolicy;
 
+use super::counting::{Behaviour, CountingOrigin};
 use super::rig::{Plane, RawOrigin, RouteShape, Site, field};
 
 fn redirecting(origin: &RawOrigin) -> Site {
@@ -28,6 +29,55 @@ async fn plain_http_is_redirected_or_refused_as_the_behavior_says() {
         assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {response}");
         assert_eq!(field(&response, "location"), location);
         assert_eq!(field(&response, "x-tidegate-error"), reason);
+    }
+}
+
+/// What plain HTTP gets under each policy, with each method of the seven, over both versions that it is spoken in.
+#[tokio::test]
+async fn each_policy_treats_each_method_of_each_version_as_it_should() {
+    let origin = CountingOrigin::start(Behaviour::Answer(200)).await;
+    let policies = [
+        ("open", ViewerProtocolPolicy::AllowAll),
+        ("closed", ViewerProtocolPolicy::HttpsOnly),
+        ("moved", ViewerProtocolPolicy::RedirectToHttps),
+    ];
+    let site = |(name, viewers)| {
+        let site = Site::new(name, &[origin.address]);
+        Site { default: RouteShape { viewers, ..site.default }, ..site }
+    };
+    let plane = Plane::serving(policies.map(site).into());
+    let (served, refused) = ("200", "403");
+    let rows = [
+        // method, version, allow-all, https-only, redirect-to-https
+        ("GET", "1.1", served, refused, "301"),
+        ("HEAD", "1.1", served, refused, "301"),
+        ("OPTIONS", "1.1", served, refused, "307"),
+        ("PUT", "1.1", served, refused, "307"),
+        ("POST", "1.1", served, refused, "307"),
+        ("PATCH", "1.1", served, refused, "307"),
+        ("DELETE", "1.1", served, refused, "307"),
+        ("GET", "1.0", served, refused, "301"),
+        ("HEAD", "1.0", served, refused, "301"),
+        ("OPTIONS", "1.0", served, refused, refused),
+        ("PUT", "1.0", served, refused, refused),
+        ("POST", "1.0", served, refused, refused),
+        ("PATCH", "1.0", served, refused, refused),
+        ("DELETE", "1.0", served, refused, refused),
+    ];
+    for (method, version, open, closed, moved) in rows {
+        for (host, status) in [("open", open), ("closed", closed), ("moved", moved)] {
+            let asked = origin.requests();
+            let line = format!("{method} /a?b HTTP/{version}");
+            let answer =
+                plane.ask(&format!("{line}\r\nHost: {host}.example\r\nConnection: close\r\n\r\n")).await;
+            assert!(answer.split(' ').nth(1) == Some(status), "{host} {line}: {answer}");
+            let location =
+                matches!(status, "301" | "307").then(|| format!("https://{host}.example:8443/a?b"));
+            assert_eq!(field(&answer, "location"), location.as_deref(), "{host} {line}");
+            let reason = (status == refused).then_some("https_only");
+            assert_eq!(field(&answer, "x-tidegate-error"), reason, "{host} {line}");
+            assert_eq!(origin.requests() - asked, usize::from(status == served), "{host} {line}");
+        }
     }
 }
 
@@ -60,7 +110,7 @@ async fn methods_that_concern_the_proxy_are_answered_by_it() {
         ("OPTIONS * HTTP/1.1", "204", None),
         ("TRACE / HTTP/1.1", "405", Some("method_not_supported")),
         ("CONNECT web.example:443 HTTP/1.1", "405", Some("method_not_supported")),
-        ("PATCH / HTTP/1.1", "403", Some("method_not_allowed_by_behavior")),
+        ("PROPFIND / HTTP/1.1", "403", Some("method_not_allowed_by_behavior")),
     ];
     for (line, status, reason) in rows {
         let request = format!("{line}\r\nHost: web.example\r\nConnection: close\r\n\r\n");

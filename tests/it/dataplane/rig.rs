@@ -364,7 +364,15 @@ impl Site {
         let default = RouteShape {
             viewers: ViewerProtocolPolicy::AllowAll,
             web_socket: |_| {},
-            methods: &[Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::OPTIONS],
+            methods: &[
+                Method::GET,
+                Method::HEAD,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+                Method::OPTIONS,
+            ],
             max_request_body_bytes: None,
             source_ranges: SourceRanges::default,
             compression: Compression::Off,
