@@ -27,7 +27,7 @@ use super::account::Account;
 use super::connection::Viewer;
 use super::connection::turn::Turn;
 use super::live::{LiveDistribution, LiveOrigin};
-use super::origin::head::{self, Composed, Facts};
+use super::origin::head::{self, Facts};
 use super::origin::{self, Load, Outgoing, Report};
 use super::response::body::AnswerBody;
 use super::response::compression::{self, Negotiated};
@@ -246,18 +246,17 @@ impl Exchange {
             }
             None => (None, Load::Exchange),
         };
+        let prepared = head::prepare(head, &self.viewer, self.account.record.sender, authority);
+        self.account.record.request_id = Some(prepared.request_id.clone());
+        let trailers = prepared.trailers;
         let facts = Facts {
-            viewer: &self.viewer,
-            sender: self.account.record.sender,
-            authority,
             target,
             origin: &origin.origin,
             body: &body,
             load,
             handshake: handshake.as_ref(),
         };
-        let Composed { head, request_id, trailers } = head::compose(head, facts)?;
-        self.account.record.request_id = Some(request_id);
+        let head = prepared.compose(facts)?;
         let outgoing = Outgoing { head, body, load, handshake, sender: self.account.record.sender };
         Ok(Forward { distribution, route_position, origin, outgoing, admission, trailers, negotiated })
     }

@@ -21,12 +21,20 @@ use crate::table::origin::{HostHeader, HttpVersion, Origin};
 use crate::table::reason::Reason;
 use crate::table::target::Target;
 
-/// What a head is composed from, beside the viewer's.
-#[derive(Debug)]
+/// The viewer's head without what belongs to its connection, and with what we say: the same for every origin.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    head: Parts,
+    pub(crate) request_id: HeaderValue,
+    /// Whether the viewer reads trailers.
+    pub(crate) trailers: Trailers,
+    /// Whether it said so with `TE`.
+    te: Trailers,
+}
+
+/// What a head depends on that goes to one origin.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'f> {
-    pub(crate) viewer: &'f Viewer,
-    pub(crate) sender: Sender,
-    pub(crate) authority: &'f Authority,
     pub(crate) target: &'f Target,
     pub(crate) origin: &'f Origin,
     pub(crate) body: &'f ViewerBody,
@@ -34,53 +42,51 @@ pub(crate) struct Facts<'f> {
     pub(crate) handshake: Option<&'f Handshake>,
 }
 
-/// A head that is ready to go.
-#[derive(Debug)]
-pub(crate) struct Composed {
-    pub(crate) head: Parts,
-    pub(crate) request_id: HeaderValue,
-    /// Whether the viewer reads trailers.
-    pub(crate) trailers: Trailers,
-}
-
-/// Makes the viewer's head into the origin's: first out with what belongs to the viewer's connection, then in
-/// with what we say, then what the origin's owner says.
-pub(crate) fn compose(mut head: Parts, facts: Facts<'_>) -> Result<Composed, Reason> {
+/// Takes out of the viewer's head what belongs to its connection, then puts in what we say.
+pub(crate) fn prepare(mut head: Parts, viewer: &Viewer, sender: Sender, authority: &Authority) -> Prepared {
     let version = head.version;
     let fields = &mut head.headers;
     headers::strip_hop_by_hop(fields);
     let te = headers::strip_te(fields);
     // A viewer of HTTP/2 reads them anyway (RFC 9113 section 8.1).
     let trailers = if version == Version::HTTP_2 { Trailers::Passed } else { te };
-    facts.viewer.worker.headers_dropped(headers::drop_underscores(fields));
+    viewer.worker.headers_dropped(headers::drop_underscores(fields));
     fields.remove(EXPECT); // answered by us, once there is an origin to take the body
-    let Facts { viewer, authority, .. } = facts;
-    let request_id = forwarded::set(fields, &viewer.peer, facts.sender, authority, version);
-    put_host(fields, facts.origin)?;
-    put_custom(fields, facts.origin);
-    let target = path_and_query(&head.uri, &facts.origin.path_prefix, facts.target)?;
-    match attempt::version(facts.origin, facts.load) {
-        HttpVersion::Http1 => {
-            headers::strip_trailer(fields, Trailers::Dropped);
-            put_framing(fields, facts.body);
-            if let Some(handshake) = facts.handshake {
-                handshake.put_into(&mut head);
-            }
-            head.version = Version::HTTP_11;
-            head.uri = target.into();
-        }
-        HttpVersion::Http2 => {
-            headers::strip_trailer(fields, te);
-            if te == Trailers::Passed {
-                let of_owner = facts.origin.custom_headers.iter().map(|(name, _)| name.clone());
-                facts.body.let_trailers(of_owner.collect());
-            }
-            head.version = Version::HTTP_2;
-            head.uri = absolute(facts.origin.key.scheme, fields.remove(HOST), target)?;
-        }
-    }
+    let request_id = forwarded::set(fields, &viewer.peer, sender, authority, version);
     head.extensions.clear();
-    Ok(Composed { head, request_id, trailers })
+    Prepared { head, request_id, trailers, te }
+}
+
+impl Prepared {
+    /// The head as the origin reads it: last comes what the origin's owner says.
+    pub(crate) fn compose(self, facts: Facts<'_>) -> Result<Parts, Reason> {
+        let Self { mut head, te, .. } = self;
+        let fields = &mut head.headers;
+        put_host(fields, facts.origin)?;
+        put_custom(fields, facts.origin);
+        let target = path_and_query(&head.uri, &facts.origin.path_prefix, facts.target)?;
+        match attempt::version(facts.origin, facts.load) {
+            HttpVersion::Http1 => {
+                headers::strip_trailer(fields, Trailers::Dropped);
+                put_framing(fields, facts.body);
+                if let Some(handshake) = facts.handshake {
+                    handshake.put_into(&mut head);
+                }
+                head.version = Version::HTTP_11;
+                head.uri = target.into();
+            }
+            HttpVersion::Http2 => {
+                headers::strip_trailer(fields, te);
+                if te == Trailers::Passed {
+                    let of_owner = facts.origin.custom_headers.iter().map(|(name, _)| name.clone());
+                    facts.body.let_trailers(of_owner.collect());
+                }
+                head.version = Version::HTTP_2;
+                head.uri = absolute(facts.origin.key.scheme, fields.remove(HOST), target)?;
+            }
+        }
+        Ok(head)
+    }
 }
 
 /// A body whose length nobody announced goes in chunks.
