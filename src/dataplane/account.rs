@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::dataplane::connection::Viewer;
 use crate::dataplane::connection::turn::Turn;
-use crate::dataplane::live::LiveDistribution;
+use crate::dataplane::live::{LiveDistribution, LiveOrigin};
 use crate::dataplane::response::body::OriginBodyFailure;
 use crate::dataplane::viewer::address::{self, Sender};
 use crate::dataplane::viewer::body::ViewerBody;
@@ -49,6 +49,10 @@ pub(crate) struct Record {
     pub(crate) config_generation: Option<u64>,
     /// The Distribution, and the position of the behavior that judged the request.
     pub(crate) matched: Option<(Arc<LiveDistribution>, usize)>,
+    /// The member of the origin group that was asked last, which is how many members failed before; 0 without a group.
+    pub(crate) member: usize,
+    /// When it was asked, counted from the request's head.
+    pub(crate) asked_after: Duration,
     /// The status of the answer; none where the viewer was gone before there was one.
     pub(crate) status: Option<StatusCode>,
     /// Whether it opened a WebSocket.
@@ -93,6 +97,8 @@ impl Record {
             traceparent: only(headers, &TRACEPARENT),
             config_generation: None,
             matched: None,
+            member: 0,
+            asked_after: Duration::ZERO,
             status: None,
             event: Event::Request,
             reason: None,
@@ -117,14 +123,20 @@ impl Record {
             Some((distribution, at)) => distribution.requests(*at).count(status, protocol, duration),
             None => metrics.unmatched().requests().count(status, protocol, duration),
         }
-        let origin =
-            self.matched.as_ref().and_then(|(distribution, at)| distribution.origin(*at, self.sender.scheme));
-        if let (Some(origin), Some(_), Some(first_byte)) = (origin, self.origin_status, self.first_byte) {
-            origin.metrics.answered(first_byte);
+        if let (Some(origin), Some(_), Some(first_byte)) =
+            (self.origin(), self.origin_status, self.first_byte)
+        {
+            origin.metrics.answered(first_byte.saturating_sub(self.asked_after));
         }
         if access_log.wants(Some(self.told_status().as_u16()), self.reason) {
             access_log.write(&self.line());
         }
+    }
+
+    /// The origin that was asked last.
+    fn origin(&self) -> Option<&Arc<LiveOrigin>> {
+        let (distribution, at) = self.matched.as_ref()?;
+        distribution.target(*at)?.member(self.member, self.sender.scheme)
     }
 
     /// The status for log and metric.
@@ -136,7 +148,7 @@ impl Record {
     pub(crate) fn line(&self) -> Line<'_> {
         let matched = self.matched.as_ref();
         let key = matched.map(|(distribution, _)| &distribution.routes.distribution);
-        let origin = matched.and_then(|(distribution, at)| distribution.origin(*at, self.sender.scheme));
+        let failovers = u32::try_from(self.member).unwrap_or(u32::MAX);
         let session = self.viewer.session.as_ref();
         Line {
             event: self.event,
@@ -161,9 +173,10 @@ impl Record {
             namespace: key.map(|key| key.namespace.as_str()),
             distribution: key.map(|key| key.name.as_str()),
             behavior: matched.and_then(|(distribution, at)| distribution.label(*at)),
-            origin: origin.map(|origin| origin.origin.key.id.as_str()),
+            origin: self.origin().map(|origin| origin.origin.key.id.as_str()),
             endpoint: self.endpoint,
             attempts: Some(self.attempts).filter(|attempts| *attempts > 0),
+            failovers: Some(failovers).filter(|failovers| *failovers > 0),
             origin_status: self.origin_status.map(|status| status.as_u16()),
             origin_error: self.origin_error,
             error_page: self.error_page,
@@ -256,6 +269,11 @@ impl Account {
     /// For how long it has been open.
     pub(crate) fn elapsed(&self) -> Duration {
         self.opened.elapsed()
+    }
+
+    /// Notes that the member of a group at this position is asked.
+    pub(crate) fn ask(&mut self, member: usize) {
+        (self.record.member, self.record.asked_after) = (member, self.opened.elapsed());
     }
 
     /// Notes that the head of the origin's answer is there.

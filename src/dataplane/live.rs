@@ -12,12 +12,12 @@ use tokio::time::Instant;
 
 use super::origin::tls::{OriginClient, OriginClients};
 use super::origin::{Candidates, EndpointCell, Load, OriginCell};
+use super::targets::LiveTarget;
 use super::tls::{ConfigMaker, Configs};
 use super::websocket::places::{Place, Room, Rooms};
 use super::websocket::rebalance::ScaleOut;
 use crate::object::ObjectKey;
 use crate::table::RoutingTable;
-use crate::table::decide::Scheme;
 use crate::table::origin::{Endpoint, Origin, OriginKey};
 use crate::table::reason::Reason;
 use crate::table::route::{Route, Routes, ServingState};
@@ -84,7 +84,7 @@ pub(crate) struct LiveDistribution {
     pub(crate) routes: Arc<Routes>,
     pub(crate) metrics: Arc<DistributionMetrics>,
     /// By position, those of [`Routes::iter`].
-    origins: Vec<LiveTarget>,
+    targets: Vec<LiveTarget>,
     /// What logs call its behaviors, by the same positions.
     labels: Vec<String>,
     /// Who counts their requests, by the same positions.
@@ -94,20 +94,20 @@ pub(crate) struct LiveDistribution {
 }
 
 impl LiveDistribution {
-    /// The origin of the route at a position of [`crate::table::decide::Match::route_position`], for viewers that
-    /// came with `scheme`.
-    pub(crate) fn origin(&self, route_position: usize, scheme: Scheme) -> Option<&Arc<LiveOrigin>> {
-        let target = self.origins.get(route_position)?;
-        match scheme {
-            Scheme::Http => target.http.as_ref(),
-            Scheme::Https => target.https.as_ref(),
-        }
+    /// Where the requests of the route at a position of [`crate::table::decide::Match::route_position`] go.
+    pub(crate) fn target(&self, route_position: usize) -> Option<&LiveTarget> {
+        self.targets.get(route_position)
+    }
+
+    /// All that requests may go to; some come more than once.
+    fn origins(&self) -> impl Iterator<Item = &Arc<LiveOrigin>> {
+        self.targets.iter().flat_map(LiveTarget::origins)
     }
 
     fn endpoints_by_origin(&self) -> Vec<OriginEndpoints> {
-        let targets = self.origins.iter().flat_map(|target| target.http.iter().chain(&target.https));
         // Several routes may go to one origin, and one that matches its viewers has endpoints for both schemes.
-        let linked: BTreeMap<_, _> = targets.map(|origin| (&origin.origin.key, &origin.candidates)).collect();
+        let linked: BTreeMap<_, _> =
+            self.origins().map(|origin| (&origin.origin.key, &origin.candidates)).collect();
         let mut told: Vec<OriginEndpoints> = Vec::new();
         for (key, candidates) in linked {
             let (all, ejected) = (candidates.cells().len(), candidates.ejected());
@@ -126,8 +126,7 @@ impl LiveDistribution {
     }
 
     fn clients(&self) -> impl Iterator<Item = u64> {
-        let targets = self.origins.iter().flat_map(|target| target.http.iter().chain(&target.https));
-        targets.filter_map(|origin| origin.tls.as_ref()).map(|client| client.id)
+        self.origins().filter_map(|origin| origin.tls.as_ref()).map(|client| client.id)
     }
 
     /// Who counts the requests of the route at that position.
@@ -146,13 +145,6 @@ impl LiveDistribution {
     pub(crate) fn label(&self, route_position: usize) -> Option<&str> {
         self.labels.get(route_position).map(String::as_str)
     }
-}
-
-/// Where a route's requests go, by how their viewers came; mostly the same for both.
-#[derive(Debug)]
-struct LiveTarget {
-    http: Option<Arc<LiveOrigin>>,
-    https: Option<Arc<LiveOrigin>>,
 }
 
 /// One origin, linked.
@@ -264,17 +256,12 @@ impl Linker {
             linked.push(Arc::clone(&live));
             live
         };
-        let origins = routes
-            .iter()
-            .map(|route| LiveTarget {
-                http: route.target.of(Scheme::Http).map(&mut link),
-                https: route.target.of(Scheme::Https).map(&mut link),
-            })
-            .collect();
+        let link = |target| LiveTarget::new(target, &metrics, &mut link);
+        let targets = routes.iter().map(|route| &route.target).map(link).collect();
         let labels: Vec<_> = routes.iter().map(Route::label).collect();
         let requests = labels.iter().map(|label| metrics.behavior(label)).collect();
         let rooms = labels.iter().map(|label| self.rooms.of(&routes.distribution, label)).collect();
-        Arc::new(LiveDistribution { routes: Arc::clone(routes), metrics, origins, labels, requests, rooms })
+        Arc::new(LiveDistribution { routes: Arc::clone(routes), metrics, targets, labels, requests, rooms })
     }
 
     /// The endpoints with open WebSockets that stayed before and do so no more, each noted as departed. An origin that
@@ -302,8 +289,8 @@ impl Linker {
         }
         for live in &after.distributions {
             let moves = |(route, target): (&Route, _)| route.web_socket.rebalance.map(|_| target);
-            let origins = live.routes.iter().zip(&live.origins).filter_map(moves);
-            let origins = origins.flat_map(|target: &LiveTarget| target.http.iter().chain(&target.https));
+            let origins = live.routes.iter().zip(&live.targets).filter_map(moves);
+            let origins = origins.flat_map(LiveTarget::origins);
             let by_key: BTreeMap<_, _> = origins.map(|origin| (&origin.origin.key, origin)).collect();
             for (key, origin) in by_key {
                 let cells = origin.candidates.cells();
@@ -352,8 +339,7 @@ impl<'t> Listed<'t> {
 
 /// Whether each origin still has the very endpoints it was linked with.
 fn is_current(old: &LiveDistribution, listed: Listed<'_>) -> bool {
-    let mut origins = old.origins.iter().flat_map(|target| target.http.iter().chain(&target.https));
-    origins.all(|live| match (&live.source, listed.of(&live.origin.key)) {
+    old.origins().all(|live| match (&live.source, listed.of(&live.origin.key)) {
         (Some(linked), Some(now)) => Arc::ptr_eq(linked, now),
         (None, None) => true,
         _ => false,
@@ -365,6 +351,7 @@ mod tests {
     use super::*;
     use crate::dataplane::origin::origin_for_test;
     use crate::table::Hosts;
+    use crate::table::decide::Scheme;
     use crate::table::error_pages::ErrorPages;
     use crate::table::host::HostPattern;
     use crate::table::origin::{Endpoints, Zone};
@@ -448,7 +435,7 @@ mod tests {
     }
 
     fn cell(live: &LiveTable) -> &Arc<EndpointCell> {
-        &live.distributions[0].origin(0, Scheme::Http).unwrap().candidates.cells()[0]
+        &live.distributions[0].target(0).unwrap().member(0, Scheme::Http).unwrap().candidates.cells()[0]
     }
 
     #[test]
@@ -476,7 +463,7 @@ mod tests {
         let live =
             linker.link(RoutingTable { endpoints, ..table(&[&one.0, &other.0]) }, &LiveTable::default());
         let [one, other] = [0, 1].map(|at| {
-            let origin = live.distributions[at].origin(0, Scheme::Http).unwrap();
+            let origin = live.distributions[at].target(0).unwrap().member(0, Scheme::Http).unwrap();
             &origin.candidates.cells()[0]
         });
         let _busy = one.enter(Load::Exchange, None);

@@ -25,6 +25,7 @@ mod origin;
 mod places;
 pub(crate) mod proxy_protocol;
 mod response;
+mod targets;
 mod tls;
 mod viewer;
 pub mod websocket;

@@ -12,6 +12,7 @@ use http::{Method, StatusCode, Version};
 use super::Hosts;
 use super::certificate::Certificate;
 use super::cors::Preflight;
+use super::group::Failover;
 use super::host::HostName;
 use super::reason::Reason;
 use super::route::{Route, Routes, ServingState, ViewerProtocolPolicy};
@@ -122,6 +123,8 @@ pub enum Outcome {
     Forward {
         /// The target that the origin sees, before `originPath`, where it is not the viewer's.
         replaced_target: Option<Target>,
+        /// Whether another member of the group is asked where one fails.
+        failover: Failover,
     },
     /// It is sent to the same target over HTTPS.
     RedirectToHttps(StatusCode),
@@ -161,7 +164,7 @@ fn judge<'r>(routes: &'r Routes, request: Request<'_>) -> (usize, &'r Route, Out
     let replaced_target = root_object(routes, request);
     let path = replaced_target.as_ref().unwrap_or(request.target).path();
     let (route_position, route) = routes.find(path);
-    let outcome = judge_policies(route, request).unwrap_or(Outcome::Forward { replaced_target });
+    let outcome = judge_policies(route, request).unwrap_or_else(|| forward(route, request, replaced_target));
     (route_position, route, outcome)
 }
 
@@ -185,8 +188,7 @@ pub(super) fn root_object(routes: &Routes, request: Request<'_>) -> Option<Targe
     applies.then(|| request.target.with_path(object))
 }
 
-/// The policies in their order: protocol, source ranges, method, WebSocket, whether there is anywhere to go, and
-/// whether a preflight needs to.
+/// The policies in their order: protocol, source ranges, method, WebSocket.
 fn judge_policies(route: &Route, request: Request<'_>) -> Option<Outcome> {
     if request.scheme == Scheme::Http {
         match route.viewer_protocol_policy {
@@ -211,12 +213,30 @@ fn judge_policies(route: &Route, request: Request<'_>) -> Option<Outcome> {
             return Some(Outcome::Refuse(Reason::WebsocketOrigin));
         }
     }
-    if route.target.of(request.scheme).is_none() {
-        return Some(Outcome::Refuse(Reason::NoEndpoints));
+    None
+}
+
+/// To the route's target, where any of it can be asked, or on behalf of it to a preflight.
+fn forward(route: &Route, request: Request<'_>, replaced_target: Option<Target>) -> Outcome {
+    let Route { target, .. } = route;
+    let failover = target.failover(request.method);
+    let others = target.group().filter(|_| failover == Failover::ToTheNext);
+    let others = others.into_iter().flat_map(|group| &group.members);
+    let mut asked = others.filter_map(|member| member.of(request.scheme)).chain(target.of(request.scheme));
+    if asked.next().is_none() {
+        Outcome::Refuse(Reason::NoEndpoints)
+    } else if answers(route, request.kind) {
+        Outcome::AnswerPreflight
+    } else {
+        Outcome::Forward { replaced_target, failover }
     }
-    let RequestKind::Preflight(preflight) = request.kind else { return None };
-    let cors = route.response_headers.as_deref()?.cors.as_ref()?;
-    cors.answers(preflight).then_some(Outcome::AnswerPreflight)
+}
+
+/// Whether a preflight is answered without the origin.
+fn answers(route: &Route, kind: RequestKind<'_>) -> bool {
+    let RequestKind::Preflight(preflight) = kind else { return false };
+    let cors = route.response_headers.as_deref().and_then(|policy| policy.cors.as_ref());
+    cors.is_some_and(|cors| cors.answers(preflight))
 }
 
 /// 301 for GET and HEAD, 307 for the others, which HTTP/1.0 does not know (CloudFront Developer Guide, "Requiring

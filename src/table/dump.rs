@@ -3,6 +3,7 @@
 //! Certificates are fingerprints and values of custom headers are left out, since they may come from Secrets.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -13,7 +14,9 @@ use super::RoutingTable;
 use super::balancing::{Affinity, Algorithm, Balancing, HashOn, OutlierDetection};
 use super::certificate::{Certificate, OwnCertificate};
 use super::cors::Pages;
+use super::decide::Scheme;
 use super::error_pages::ErrorPage;
+use super::group::OriginGroup;
 use super::host::HostName;
 use super::origin::{Digest, Endpoint, HostHeader, HttpVersion, Origin, OriginTls, Trust, Zone};
 use super::response_headers::{Over, Precedence, ResponseHeaders, ServerTiming};
@@ -55,6 +58,7 @@ impl RoutingTable {
             "defaultRootObject": routes.default_root_object,
             "errorPages": routes.error_pages.iter().map(error_page).collect::<Map<_, _>>(),
             "behaviors": behaviors,
+            "originGroups": groups(routes),
             "origins": self.origins(routes),
         })
     }
@@ -73,22 +77,37 @@ impl RoutingTable {
                 staying.iter().filter(|address| !serves(address)).map(ToString::to_string).collect();
             told
         };
+        // What differs is told apart, under the scheme of the viewers.
+        let both = |http: Option<&Arc<Origin>>, https: Option<&Arc<Origin>>| match (http, https) {
+            (Some(http), Some(https)) if http.key == https.key => told(http),
+            (http, https) => {
+                json!({ "http": http.map(|http| told(http)), "https": https.map(|https| told(https)) })
+            }
+        };
         let mut origins = Map::new();
         for route in routes.iter() {
-            match &route.target {
-                RouteTarget::Origin(target) => drop(origins.insert(target.key.id.clone(), told(target))),
-                // What differs is told apart, under the scheme of the viewers.
-                RouteTarget::MatchViewer { http, https } => {
-                    let sides =
-                        json!({ "http": http.as_deref().map(told), "https": https.as_deref().map(told) });
-                    let id = route.target.origins().next().map(|origin| origin.key.id.clone());
-                    drop(id.map(|id| origins.insert(id, sides)));
-                }
-                RouteTarget::Broken => {}
+            if let RouteTarget::Group(group) = &route.target {
+                let usable = group.members.iter().filter(|member| member.origins().next().is_some());
+                let told = usable
+                    .map(|member| (member.id.clone(), both(member.http.as_ref(), member.https.as_ref())));
+                origins.extend(told);
+            } else if let Some(id) = route.target.id() {
+                let told = both(route.target.of(Scheme::Http), route.target.of(Scheme::Https));
+                origins.insert(id.to_owned(), told);
             }
         }
         origins
     }
+}
+
+fn groups(routes: &Routes) -> Map<String, Value> {
+    let told = |group: &OriginGroup| {
+        let members: Vec<&str> = group.members.iter().map(|member| member.id.as_str()).collect();
+        let statuses: Vec<u16> = group.statuses.iter().map(StatusCode::as_u16).collect();
+        json!({ "members": members, "statusCodes": statuses })
+    };
+    let groups = routes.iter().filter_map(|route| route.target.group());
+    groups.map(|group| (group.id.clone(), told(group))).collect()
 }
 
 fn fingerprint(certificate: &Certificate) -> String {
@@ -100,10 +119,9 @@ fn error_page((status, page): (StatusCode, &ErrorPage)) -> (String, Value) {
 }
 
 fn behavior(route: &Route) -> Value {
-    let target = route.target.origins().next().map(|origin| origin.key.id.as_str());
     json!({
         "pathPattern": route.label(),
-        "target": target,
+        "target": route.target.id(),
         "viewerProtocolPolicy": route.viewer_protocol_policy.as_str(),
         "sourceRanges": {
             "allow": ranges(route.source_ranges.allow()),

@@ -11,6 +11,7 @@ pub mod decide;
 mod dump;
 pub mod error_pages;
 pub mod explain;
+pub mod group;
 pub mod host;
 pub mod origin;
 pub mod path_pattern;

@@ -6,6 +6,7 @@ use http::Method;
 
 use super::decide::Scheme;
 use super::error_pages::ErrorPages;
+use super::group::{Failover, Member, OriginGroup};
 use super::host::HostPattern;
 use super::origin::Origin;
 use super::path_pattern::PathPattern;
@@ -119,29 +120,57 @@ pub enum RouteTarget {
         /// For those with it.
         https: Option<Arc<Origin>>,
     },
+    /// To the members of a group, one after the other.
+    Group(Arc<OriginGroup>),
     /// Nowhere, since what the behavior names is broken: 503 `no_endpoints`. The conditions say why.
     Broken,
 }
 
 impl RouteTarget {
-    /// Where the requests of viewers go that came with `scheme`.
+    /// Where the requests of viewers go that came with `scheme`: of a group, to its first member.
     pub fn of(&self, scheme: Scheme) -> Option<&Arc<Origin>> {
         match (self, scheme) {
             (Self::Origin(origin), _) => Some(origin),
             (Self::MatchViewer { http, .. }, Scheme::Http) => http.as_ref(),
             (Self::MatchViewer { https, .. }, Scheme::Https) => https.as_ref(),
+            (Self::Group(group), _) => group.members.first()?.of(scheme),
             (Self::Broken, _) => None,
         }
     }
 
-    /// All that requests may go to, each once.
+    /// The group, where it is one.
+    pub fn group(&self) -> Option<&Arc<OriginGroup>> {
+        match self {
+            Self::Group(group) => Some(group),
+            Self::Origin(_) | Self::MatchViewer { .. } | Self::Broken => None,
+        }
+    }
+
+    /// What becomes of a request with `method` that the origin fails; a WebSocket handshake is a GET.
+    pub fn failover(&self, method: &Method) -> Failover {
+        match (self, method) {
+            (Self::Group(_), &Method::GET | &Method::HEAD | &Method::OPTIONS) => Failover::ToTheNext,
+            _ => Failover::Never,
+        }
+    }
+
+    /// The `targetOriginId` that it was compiled from; none where that is broken.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Group(group) => Some(&group.id),
+            _ => self.origins().next().map(|origin| origin.key.id.as_str()),
+        }
+    }
+
+    /// All that requests may go to.
     pub fn origins(&self) -> impl Iterator<Item = &Arc<Origin>> {
         let (first, second) = match self {
             Self::Origin(origin) => (Some(origin), None),
             Self::MatchViewer { http, https } => (http.as_ref(), https.as_ref()),
-            Self::Broken => (None, None),
+            Self::Group(_) | Self::Broken => (None, None),
         };
-        first.into_iter().chain(second)
+        let members = self.group().into_iter().flat_map(|group| &group.members);
+        first.into_iter().chain(second).chain(members.flat_map(Member::origins))
     }
 }
 

@@ -105,15 +105,18 @@ pub struct Line<'l> {
     /// The behavior's pattern, `*` for the default one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behavior: Option<&'l str>,
-    /// The origin's id.
+    /// The origin's id; of a group, that of the member that was asked last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<&'l str>,
     /// The endpoint of the last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<std::net::SocketAddr>,
-    /// How many endpoints were tried.
+    /// How many endpoints were tried, of all origins together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
+    /// How many members of an origin group failed the request before that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failovers: Option<u32>,
     /// The status that the origin gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin_status: Option<u16>,
@@ -383,6 +386,7 @@ mod tests {
             origin: text,
             endpoint: Some(address),
             attempts: Some(1),
+            failovers: Some(1),
             origin_status: Some(101),
             origin_error: text,
             error_page: text,

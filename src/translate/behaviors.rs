@@ -23,15 +23,15 @@ use crate::table::web_socket::{
     Handshakes, MaxDuration, OnOriginTerminating, Rebalance, WebSocketLimits, WebSocketPolicy,
 };
 
-/// The routes of `cacheBehaviors` and that of the default behavior. `origins` says by id where the requests of
-/// those of the spec go.
+/// The routes of `cacheBehaviors` and that of the default behavior. `targets` says by id where the requests for an
+/// origin or a group go.
 pub(super) fn compile(
     spec: &DistributionSpec,
-    origins: &BTreeMap<&str, RouteTarget>,
+    targets: &BTreeMap<&str, RouteTarget>,
     findings: &mut Vec<Finding>,
 ) -> (Vec<Route>, Route) {
     let mut route =
-        |field: &str, pattern, behavior| Pass { spec, field, behavior }.route(pattern, origins, findings);
+        |field: &str, pattern, behavior| Pass { spec, field, behavior }.route(pattern, targets, findings);
     let ordered = spec.cache_behaviors.iter().enumerate().map(|(position, ordered)| {
         let pattern = PathPattern::new(&ordered.path_pattern);
         route(&format!("spec.cacheBehaviors[{position}]"), Some(pattern), &ordered.behavior)
@@ -52,13 +52,13 @@ impl Pass<'_> {
     fn route(
         self,
         pattern: Option<PathPattern>,
-        origins: &BTreeMap<&str, RouteTarget>,
+        targets: &BTreeMap<&str, RouteTarget>,
         findings: &mut Vec<Finding>,
     ) -> Route {
         let served = self.is_served(findings);
         let methods = self.allowed_methods();
         let source_ranges = self.source_ranges();
-        let target = self.target(origins, findings);
+        let target = self.target(targets);
         Route {
             pattern,
             viewer_protocol_policy: self.viewer_protocol_policy(),
@@ -121,22 +121,9 @@ impl Pass<'_> {
         names.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()).collect()
     }
 
-    fn target(self, origins: &BTreeMap<&str, RouteTarget>, findings: &mut Vec<Finding>) -> RouteTarget {
-        let id = self.behavior.target_origin_id.as_str();
-        if let Some(target) = origins.get(id) {
-            return target.clone();
-        }
-        // An id that is neither an origin's nor a group's was refused with the object.
-        if self.spec.origin_groups.iter().any(|group| group.id == id) {
-            let message = format!(
-                "{}.targetOriginId: {id:?} is an origin group, which this version does not serve. {}",
-                self.field,
-                self.refused()
-            );
-            let field = format!("{}.targetOriginId", self.field);
-            findings.push(Finding { reason: Reason::UnsupportedValue, field, message });
-        }
-        RouteTarget::Broken
+    /// An id that is neither an origin's nor a group's was refused with the object.
+    fn target(self, targets: &BTreeMap<&str, RouteTarget>) -> RouteTarget {
+        targets.get(self.behavior.target_origin_id.as_str()).cloned().unwrap_or(RouteTarget::Broken)
     }
 }
 

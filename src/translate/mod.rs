@@ -15,6 +15,7 @@ mod certificates;
 mod endpoints;
 mod error_pages;
 mod grants;
+mod groups;
 mod header_values;
 mod inputs;
 mod lookup;

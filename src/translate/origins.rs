@@ -11,8 +11,8 @@ use super::header_values::{self, Flaw};
 use super::inputs::{Backend, Inputs};
 use super::services::{self, Problem, SERVICE};
 use super::unserved::{self, Effect};
-use super::{Options, balancing, origin_tls, traffic};
-use crate::api::{self, Behavior, OriginProtocolPolicy};
+use super::{Options, balancing, groups, origin_tls, traffic};
+use crate::api::{self, OriginProtocolPolicy};
 use crate::conditions::facts::{Finding, OriginFact, OriginState};
 use crate::conditions::reasons::Reason;
 use crate::object::ObjectKey;
@@ -28,6 +28,13 @@ pub(super) struct CompiledOrigin {
     pub endpoints: Vec<(OriginKey, Collected)>,
     /// What is told of it.
     pub fact: OriginFact,
+}
+
+impl CompiledOrigin {
+    /// Whether anybody serves.
+    pub(super) fn serves(&self) -> bool {
+        self.endpoints.iter().any(|(_, collected)| !collected.serving.is_empty())
+    }
 }
 
 /// Something for all viewers alike, or apart for those without and with TLS.
@@ -151,8 +158,8 @@ impl Pass<'_> {
         findings: &mut Vec<Finding>,
     ) -> Reason {
         let spec = &self.inputs.distribution.spec;
-        let refused = traffic::refused(spec, viewers, |behavior| self.is_target_of(behavior));
-        let message = format!("origin {:?}: {problem} {refused}", self.origin.id);
+        let meanwhile = traffic::without(spec, viewers, &self.origin.id);
+        let message = format!("origin {:?}: {problem} {meanwhile}", self.origin.id);
         findings.push(Finding { reason, field: self.field(field), message });
         reason
     }
@@ -162,14 +169,10 @@ impl Pass<'_> {
         format!("spec.origins[{}].{field}", self.position)
     }
 
-    fn is_target_of(self, behavior: &Behavior) -> bool {
-        behavior.target_origin_id == self.origin.id
-    }
-
     fn is_used(self) -> bool {
         let spec = &self.inputs.distribution.spec;
-        let ordered = spec.cache_behaviors.iter().map(|ordered| &ordered.behavior);
-        ordered.chain([&spec.default_cache_behavior]).any(|behavior| self.is_target_of(behavior))
+        let by_itself = traffic::behaviors(spec).any(|behavior| behavior.target_origin_id == self.origin.id);
+        by_itself || groups::used_with(spec, &self.origin.id).next().is_some()
     }
 
     fn service(self) -> ObjectKey {

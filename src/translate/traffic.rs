@@ -1,7 +1,32 @@
 //! What a fault means for traffic, as the sentence that ends a message.
 
-use crate::api::{Behavior, DistributionSpec};
+use super::groups;
+use crate::api::{Behavior, DistributionSpec, OriginGroup};
 use crate::table::decide::Scheme;
+
+/// The behaviors of a spec, the default one last.
+pub(super) fn behaviors(spec: &DistributionSpec) -> impl Iterator<Item = &Behavior> {
+    spec.cache_behaviors.iter().map(|ordered| &ordered.behavior).chain([&spec.default_cache_behavior])
+}
+
+/// Says what becomes of the requests for an origin that cannot be asked, of those `viewers` or, without any named,
+/// of all.
+pub(super) fn without(spec: &DistributionSpec, viewers: Option<Scheme>, origin: &str) -> String {
+    let mut sentences: Vec<String> =
+        groups::used_with(spec, origin).map(|group| without_member(group, origin)).collect();
+    let names_it = |behavior: &Behavior| behavior.target_origin_id == origin;
+    if sentences.is_empty() || behaviors(spec).any(names_it) {
+        sentences.insert(0, refused(spec, viewers, names_it));
+    }
+    sentences.join(" ")
+}
+
+/// A group does without, but nobody else may get what it does not fail over.
+fn without_member(group: &OriginGroup, origin: &str) -> String {
+    let is_first = group.members.first().is_some_and(|first| first == origin);
+    let others = if is_first { "; methods other than GET, HEAD and OPTIONS get 503 there" } else { "" };
+    format!("Origin group {:?} asks its other members instead{others}.", group.id)
+}
 
 /// Says which requests get 503 when the behaviors for which `concerned` holds cannot be served, to those `viewers`
 /// or, without any named, to all.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::acceptance::{self, Acceptance};
 use super::inputs::Inputs;
 use super::lookup::clause;
-use super::{Options, aliases, behaviors, error_pages, origins, viewer_certificate, warnings};
+use super::origins::CompiledOrigin;
+use super::{Options, aliases, behaviors, error_pages, groups, origins, viewer_certificate, warnings};
 use crate::api::{Distribution, DistributionSpec, HttpVersion};
 use crate::conditions::facts::{DistributionFacts, Finding, Served};
 use crate::conditions::reasons::Reason;
@@ -52,9 +53,12 @@ impl Unit {
             .map(|origin| origins::compile(&inputs, origin, options, &mut findings))
             .collect();
 
-        let targets = compiled.iter().map(|origin| origin.target.clone());
-        let by_id = distribution.spec.origins.iter().map(|origin| origin.id.as_str()).zip(targets).collect();
-        let (mut ordered, mut default) = behaviors::compile(&distribution.spec, &by_id, &mut findings);
+        let ids = distribution.spec.origins.iter().map(|origin| origin.id.as_str());
+        let by_id: BTreeMap<&str, &CompiledOrigin> = ids.zip(&compiled).collect();
+        let mut targets: BTreeMap<&str, RouteTarget> =
+            by_id.iter().map(|(id, origin)| (*id, origin.target.clone())).collect();
+        targets.extend(groups::compile(&distribution.spec, &by_id, &mut findings));
+        let (mut ordered, mut default) = behaviors::compile(&distribution.spec, &targets, &mut findings);
         if acceptance == Acceptance::Withheld {
             for route in ordered.iter_mut().chain([&mut default]) {
                 (route.target, route.response_headers) = (RouteTarget::Broken, None);

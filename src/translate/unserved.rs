@@ -43,7 +43,7 @@ pub(super) fn of_distribution(spec: &DistributionSpec) -> Vec<Unserved> {
         viewer_certificate,
         viewer_mtls,
         origins: _,
-        origin_groups,
+        origin_groups: _,
         cache_behaviors: _,
         default_cache_behavior: _,
         custom_error_responses: _,
@@ -52,8 +52,6 @@ pub(super) fn of_distribution(spec: &DistributionSpec) -> Vec<Unserved> {
     found.withheld("viewerMtls", viewer_mtls.is_some());
     // Not delegating is the closed side.
     found.served_without("delegateAliasesTo", !delegate_aliases_to.is_empty());
-    // A behavior that targets a group has a target that is not there.
-    found.served_without("originGroups", !origin_groups.is_empty());
     if let Some(certificate) = viewer_certificate {
         of_certificate(certificate, &mut found);
     }
@@ -198,7 +196,6 @@ mod tests {
         let rows = [
             (json!({"viewerMtls": {"mode": "optional", "caSecretName": "ca"}}), "viewerMtls", Withheld),
             (json!({"delegateAliasesTo": ["*"]}), "delegateAliasesTo", SERVED_WITHOUT),
-            (json!({"originGroups": [{"id": "g", "members": ["app"]}]}), "originGroups", SERVED_WITHOUT),
             (
                 certificate(json!({"additionalSecretNames": ["b"]})),
                 "viewerCertificate.additionalSecretNames",
@@ -219,6 +216,7 @@ mod tests {
     fn what_is_served_and_what_is_at_its_default_is_not_found() {
         let served = json!({
             "className": "other", "enabled": false, "comment": "x", "aliases": ["a"],
+            "originGroups": [{"id": "g", "members": ["app", "b"], "failoverCriteria": {"statusCodes": [503]}}],
             "defaultRootObject": "index.html", "httpVersion": "http1.1",
             "customErrorResponses": [{"errorCode": 404, "responsePagePath": "/404", "responseCode": 404}],
             "viewerCertificate": {

@@ -83,6 +83,11 @@ async fn endpoints_move() {
 }
 
 #[tokio::test]
+async fn failover() {
+    play("failover").await;
+}
+
+#[tokio::test]
 async fn first_match_wins() {
     play("first_match_wins").await;
 }

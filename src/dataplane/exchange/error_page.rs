@@ -18,7 +18,7 @@ use super::answer::{close, must_close, set_cookie};
 use super::discard::discard;
 use super::{Exchange, Forward, Outcome};
 use crate::dataplane::live::LiveDistribution;
-use crate::dataplane::origin::{self, Incomings, Report};
+use crate::dataplane::origin::{Incomings, Report};
 use crate::dataplane::response::errors::{self, Format};
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::viewer::forwarded::X_REQUEST_ID;
@@ -147,10 +147,13 @@ impl Exchange {
 
     async fn replace(mut self, failed: Failed, page: ErrorPage, kept: Kept) -> Outcome {
         let limit = self.viewer.worker.limits.error_page;
+        // Who was asked for the page is nothing that the request itself is accounted for.
+        let asked = (self.account.record.member, self.account.record.asked_after);
         let fetched = match timeout(limit, self.fetch(&page, kept)).await {
             Ok(fetched) => fetched,
             Err(_overdue) => Err(Unavailable("error_page_timeout")),
         };
+        (self.account.record.member, self.account.record.asked_after) = asked;
         match fetched {
             Ok((incomings, report, forward)) => {
                 self.told(PageOutcome::Served, "served");
@@ -179,11 +182,10 @@ impl Exchange {
         page: &ErrorPage,
         kept: Kept,
     ) -> Result<(Incomings, Report, Forward), Unavailable> {
-        let forward = self.prepare_fetch(page, kept)?;
+        let mut forward = self.prepare_fetch(page, kept)?;
         let mut report = Report::default();
         let began = Instant::now();
-        let incomings =
-            origin::send(&self.viewer.worker, &forward.origin, &forward.outgoing, &mut report).await?;
+        let incomings = self.send(&mut forward, &mut report).await?;
         forward.origin.metrics.answered(began.elapsed());
         if incomings.response.status() != StatusCode::OK {
             discard(incomings, &self.viewer.worker.limits).await;
@@ -212,9 +214,9 @@ impl Exchange {
             kind: RequestKind::Http,
         };
         let (route_position, outcome) = decide_page(&distribution.routes, judged);
-        let target = match outcome {
-            decide::Outcome::Forward { replaced_target } => {
-                replaced_target.unwrap_or_else(|| page.target.clone())
+        let (target, failover) = match outcome {
+            decide::Outcome::Forward { replaced_target, failover } => {
+                (replaced_target.unwrap_or_else(|| page.target.clone()), failover)
             }
             decide::Outcome::RedirectToHttps(_) => return Err(Unavailable("redirect")),
             // A page is got with GET, which is no preflight.
@@ -224,7 +226,7 @@ impl Exchange {
         let body = ViewerBody::nothing(&self.viewer.worker.limits);
         let id = self.account.record.request_id.clone();
         let mut forward =
-            self.prepare((distribution, route_position), &authority, &target, head, body, None)?;
+            self.prepare((distribution, route_position), &authority, (&target, failover), head, body, None)?;
         // One request has one name, wherever it is told of.
         if let Some(id) = id {
             forward.outgoing.head.headers.insert(X_REQUEST_ID, id.clone());

@@ -6,6 +6,7 @@
 mod answer;
 mod discard;
 mod error_page;
+mod failover;
 mod tunnel;
 
 use std::future::Future;
@@ -21,6 +22,7 @@ use http::{Method, Response, StatusCode};
 
 use answer::close;
 use error_page::Kept;
+use failover::Original;
 pub(crate) use tunnel::Opened;
 
 use super::account::Account;
@@ -28,7 +30,7 @@ use super::connection::Viewer;
 use super::connection::turn::Turn;
 use super::live::{LiveDistribution, LiveOrigin};
 use super::origin::head::{self, Facts};
-use super::origin::{self, Load, Outgoing, Report};
+use super::origin::{Load, Outgoing, Report};
 use super::response::body::AnswerBody;
 use super::response::compression::{self, Negotiated};
 use super::response::errors::{self, Format};
@@ -41,6 +43,7 @@ use super::websocket::registry::Admission;
 use crate::overload::Level;
 use crate::table::cors::{Grant, Preflight};
 use crate::table::decide::{self, RequestKind, decide};
+use crate::table::group::Failover;
 use crate::table::host::Authority;
 use crate::table::reason::Reason;
 use crate::table::target::Target;
@@ -141,6 +144,8 @@ struct Forward {
     route_position: usize,
     origin: Arc<LiveOrigin>,
     outgoing: Outgoing,
+    /// The request for the other members of a group, where it may go to them.
+    original: Option<Box<Original>>,
     /// A handshake's place among the worker's tunnels, so that no drain misses it.
     admission: Option<Admission>,
     trailers: Trailers,
@@ -202,12 +207,14 @@ impl Exchange {
             let distribution = matched.as_ref().map(|(distribution, _)| &**distribution);
             self.asked.kept = Kept::of(&head, &authority, distribution, self.asked.format);
         }
-        let target = match outcome {
+        let (target, failover) = match outcome {
             // What is answered without an origin holds no memory, so only this is refused.
             decide::Outcome::Forward { .. } if self.viewer.worker.overload.level() == Level::Critical => {
                 return Err(Reason::ProxyOverloaded);
             }
-            decide::Outcome::Forward { replaced_target } => replaced_target.unwrap_or(target),
+            decide::Outcome::Forward { replaced_target, failover } => {
+                (replaced_target.unwrap_or(target), failover)
+            }
             decide::Outcome::RedirectToHttps(status) => {
                 let port = self.viewer.worker.https_redirect_port;
                 return Ok(Step::Own(errors::redirect_to_https(status, &authority.host, port, &target)));
@@ -215,8 +222,14 @@ impl Exchange {
             decide::Outcome::AnswerPreflight => return Ok(Step::Own(errors::preflight())),
             decide::Outcome::Refuse(reason) => return Err(reason),
         };
-        let forward =
-            self.prepare(matched.ok_or(Reason::Internal)?, &authority, &target, head, body, handshake)?;
+        let forward = self.prepare(
+            matched.ok_or(Reason::Internal)?,
+            &authority,
+            (&target, failover),
+            head,
+            body,
+            handshake,
+        )?;
         #[cfg(test)]
         crate::dataplane::fault::strike("judging", self.account.record.path.as_deref());
         Ok(Step::Forward(Box::new(forward)))
@@ -227,7 +240,7 @@ impl Exchange {
         &mut self,
         (distribution, route_position): Matched,
         authority: &Authority,
-        target: &Target,
+        (target, failover): (&Target, Failover),
         head: Parts,
         body: ViewerBody,
         handshake: Option<Handshake>,
@@ -236,7 +249,11 @@ impl Exchange {
         route.max_request_body_bytes.map_or(Ok(()), |most| body.limit_to(most))?;
         let negotiated = compression::negotiate(route.compression, &head.headers, head.version);
         let scheme = self.account.record.sender.scheme;
-        let origin = Arc::clone(distribution.origin(route_position, scheme).ok_or(Reason::NoEndpoints)?);
+        let live = distribution.target(route_position).ok_or(Reason::Internal)?;
+        let group = live.group().filter(|_| failover == Failover::ToTheNext);
+        let member = group.map_or(0, |group| failover::first(group, scheme));
+        self.account.record.member = member;
+        let origin = Arc::clone(live.member(member, scheme).ok_or(Reason::NoEndpoints)?);
         let (admission, load) = match &handshake {
             Some(_) => {
                 let place =
@@ -249,16 +266,21 @@ impl Exchange {
         let prepared = head::prepare(head, &self.viewer, self.account.record.sender, authority);
         self.account.record.request_id = Some(prepared.request_id.clone());
         let trailers = prepared.trailers;
-        let facts = Facts {
-            target,
-            origin: &origin.origin,
-            body: &body,
-            load,
-            handshake: handshake.as_ref(),
-        };
+        let original = group.map(|_| Box::new(Original { head: prepared.clone(), target: target.clone() }));
+        let facts =
+            Facts { target, origin: &origin.origin, body: &body, load, handshake: handshake.as_ref() };
         let head = prepared.compose(facts)?;
         let outgoing = Outgoing { head, body, load, handshake, sender: self.account.record.sender };
-        Ok(Forward { distribution, route_position, origin, outgoing, admission, trailers, negotiated })
+        Ok(Forward {
+            distribution,
+            route_position,
+            origin,
+            outgoing,
+            original,
+            admission,
+            trailers,
+            negotiated,
+        })
     }
 
     /// The one read of the table: whatever is published from here on concerns the next request.
@@ -295,7 +317,7 @@ impl Exchange {
 
     async fn forward(mut self, mut forward: Box<Forward>) -> Outcome {
         let mut report = Report::default();
-        let sent = origin::send(&self.viewer.worker, &forward.origin, &forward.outgoing, &mut report).await;
+        let sent = self.send(&mut forward, &mut report).await;
         let record = &mut self.account.record;
         (record.endpoint, record.attempts, record.connect) =
             (report.endpoint, report.attempts, report.connect);

@@ -19,11 +19,12 @@ pub use question::{BadQuestion, Kind, Question};
 use super::RoutingTable;
 use super::cors::Preflight;
 use super::decide::{self, Decision, Match, Request, RequestKind, Scheme, TlsIdentity, Transport, decide};
+use super::group::{self, Failover};
 use super::host::{HostName, HostPattern};
 use super::origin::{self, HostHeader, HttpVersion, Zone};
 use super::reason::Reason;
 use super::response_headers::{self, Over, Precedence, ServerTiming};
-use super::route::{Compression, Routes};
+use super::route::{Compression, Route, Routes};
 use super::source_ranges;
 use super::target::Target;
 use super::web_origin::Presented;
@@ -50,8 +51,12 @@ pub struct Explanation {
     pub outcome: Outcome,
     /// The pages that viewers may get in place of an error: of the refusal, or of what an origin may answer.
     pub error_pages: Vec<ErrorPage>,
-    /// Where the behavior sends requests that pass.
+    /// The origin group that the behavior names.
+    pub origin_group: Option<OriginGroup>,
+    /// Where the behavior sends requests that pass: of a group, whom it asks first.
     pub origin: Option<Origin>,
+    /// Whom the group asks after it, in this order.
+    pub fallbacks: Vec<Origin>,
     /// What is wrong with the Distribution, as its conditions say it; the table does not know.
     pub findings: Vec<String>,
 }
@@ -213,6 +218,30 @@ pub struct ErrorPage {
     pub unavailable: Option<String>,
 }
 
+/// An origin group, and what becomes of the request there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OriginGroup {
+    /// `originGroups[].id`.
+    pub id: String,
+    /// In their order.
+    pub members: Vec<Member>,
+    /// The statuses after which the next one is asked.
+    pub status_codes: Vec<u16>,
+    /// Whether another member than the first is asked for this method at all.
+    pub fails_over: bool,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// `origins[].id`.
+    pub id: String,
+    /// Whether it can be asked; the findings say why not.
+    pub usable: bool,
+}
+
 /// How an origin would be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -270,7 +299,9 @@ pub fn explain(table: &RoutingTable, question: &Question, https_redirect_port: u
         behavior: None,
         outcome: Outcome::TlsRefused,
         error_pages: Vec::new(),
+        origin_group: None,
         origin: None,
+        fallbacks: Vec::new(),
         findings: Vec::new(),
     };
     let identity = match question.scheme {
@@ -291,9 +322,13 @@ pub fn explain(table: &RoutingTable, question: &Question, https_redirect_port: u
         let target = replaced.as_ref().unwrap_or(&question.target);
         explanation.passed_over = passed_over(&matched, target.path());
         explanation.behavior = Some(behavior(&matched, question, replaced.as_ref()));
-        explanation.origin = origin(table, question, &matched, target);
+        explanation.origin_group = origin_group(question, matched.route);
+        let mut asked = asked(question, matched.route).map(|asked| origin(table, question, asked, target));
+        explanation.origin = asked.next();
+        explanation.fallbacks = asked.collect();
     }
-    let serving = explanation.origin.as_ref().is_some_and(|origin| !origin.endpoints.is_empty());
+    let mut asked = explanation.origin.iter().chain(&explanation.fallbacks);
+    let serving = asked.any(|origin| !origin.endpoints.is_empty());
     explanation.error_pages = pages::may_stand_in(matched, request, &outcome);
     explanation.outcome = match outcome {
         decide::Outcome::RedirectToHttps(status) => Outcome::Redirect {
@@ -439,9 +474,34 @@ fn response_headers(policy: &response_headers::ResponseHeaders, question: &Quest
     }
 }
 
-/// How the origin would be asked, also where a policy keeps this request from it.
-fn origin(table: &RoutingTable, question: &Question, matched: &Match<'_>, target: &Target) -> Option<Origin> {
-    let origin = matched.route.target.of(question.scheme)?;
+/// Those that would be asked one after the other, also where a policy keeps this request from them.
+fn asked<'t>(question: &Question, route: &'t Route) -> impl Iterator<Item = &'t origin::Origin> {
+    let scheme = question.scheme;
+    let (first, members) = match (route.target.failover(&question.method), route.target.group()) {
+        (Failover::ToTheNext, Some(group)) => (None, &group.members[..]),
+        _ => (route.target.of(scheme), &[][..]),
+    };
+    first
+        .into_iter()
+        .chain(members.iter().filter_map(move |member| member.of(scheme)))
+        .map(|origin| &**origin)
+}
+
+fn origin_group(question: &Question, route: &Route) -> Option<OriginGroup> {
+    let group = route.target.group()?;
+    let member = |member: &group::Member| Member {
+        id: member.id.clone(),
+        usable: member.of(question.scheme).is_some(),
+    };
+    Some(OriginGroup {
+        id: group.id.clone(),
+        members: group.members.iter().map(member).collect(),
+        status_codes: group.statuses.iter().map(http::StatusCode::as_u16).collect(),
+        fails_over: route.target.failover(&question.method) == Failover::ToTheNext,
+    })
+}
+
+fn origin(table: &RoutingTable, question: &Question, origin: &origin::Origin, target: &Target) -> Origin {
     let host = match &origin.host_header {
         HostHeader::Viewer => question.authority.to_string(),
         HostHeader::Fixed(host) => String::from_utf8_lossy(host.as_bytes()).into_owned(),
@@ -455,7 +515,7 @@ fn origin(table: &RoutingTable, question: &Question, matched: &Match<'_>, target
         own_zone: endpoint.zone == Zone::Own,
     };
     let endpoints = table.endpoints.of(&origin.key).map(|endpoints| &**endpoints).unwrap_or_default();
-    Some(Origin {
+    Origin {
         id: origin.key.id.clone(),
         scheme: origin.key.scheme.as_str().to_owned(),
         http_version: http_version.to_owned(),
@@ -463,5 +523,5 @@ fn origin(table: &RoutingTable, question: &Question, matched: &Match<'_>, target
         host,
         headers_added: origin.custom_headers.iter().map(|(name, _)| name.to_string()).collect(),
         endpoints: endpoints.iter().map(endpoint).collect(),
-    })
+    }
 }

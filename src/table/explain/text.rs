@@ -4,7 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use super::super::reason::Reason;
 use super::{
-    Behavior, ErrorPage, Explanation, Handshake, Origin, Outcome, Owner, ResponseHeaders, SourceRanges,
+    Behavior, ErrorPage, Explanation, Handshake, Member, Origin, OriginGroup, Outcome, Owner,
+    ResponseHeaders, SourceRanges,
 };
 use crate::printable::printable;
 
@@ -54,8 +55,9 @@ impl Display for Explanation {
             Outcome::Refuse { reason, .. } => reason == Reason::NoEndpoints.as_str(),
             Outcome::Preflight { .. } | Outcome::Redirect { .. } | Outcome::TlsRefused => false,
         };
-        if let Some(origin) = self.origin.as_ref().filter(|_| gets_there) {
-            lines.origin(origin)?;
+        if gets_there {
+            self.origin_group.iter().try_for_each(|group| lines.group(group, &self.request.method))?;
+            self.origin.iter().chain(&self.fallbacks).try_for_each(|origin| lines.origin(origin))?;
         }
         self.findings.iter().try_for_each(|finding| lines.line("finding", finding))
     }
@@ -143,6 +145,29 @@ impl Lines<'_, '_> {
                 "{page} as {response_code} instead of {error_code}, through {path_pattern}{unavailable}"
             ),
         )
+    }
+
+    fn group(&mut self, group: &OriginGroup, method: &str) -> fmt::Result {
+        let OriginGroup { id, members, status_codes, fails_over } = group;
+        let told = |member: &Member| {
+            let state = if member.usable { "" } else { ", which cannot be used" };
+            format!("{:?}{state}", member.id)
+        };
+        let members: Vec<String> = members.iter().map(told).collect();
+        let members = members.join("; ");
+        let statuses: Vec<String> = status_codes.iter().map(ToString::to_string).collect();
+        let after =
+            if statuses.is_empty() { String::new() } else { format!("after {}, or ", statuses.join(", ")) };
+        match fails_over {
+            true => self.line(
+                "group",
+                format_args!("{id:?} of {members}: the next one {after}where there is no answer"),
+            ),
+            false => self.line(
+                "group",
+                format_args!("{id:?} of {members}: the first one alone, since it is {method}"),
+            ),
+        }
     }
 
     fn origin(&mut self, origin: &Origin) -> fmt::Result {

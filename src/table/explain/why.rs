@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::super::RoutingTable;
 use super::super::certificate::OwnCertificate;
 use super::super::cors::{Cors, Preflight};
+use super::super::group::Failover;
 use super::super::reason::Reason;
 use super::super::response_headers::Precedence;
 use super::super::route::{Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy};
@@ -48,6 +49,15 @@ pub(super) fn refused(
             "the origin cannot be spoken to over {}, as originProtocolPolicy match-viewer asks",
             question.scheme.as_str()
         ),
+        (Reason::NoEndpoints, _, Some(Route { target: target @ RouteTarget::Group(_), .. })) => {
+            match target.failover(&question.method) {
+                Failover::ToTheNext => "no member of the origin group can be used".to_owned(),
+                Failover::Never => format!(
+                    "the first member of the origin group cannot be used, and no other is asked for {}",
+                    question.method
+                ),
+            }
+        }
         (Reason::NoEndpoints, ..) => "what the behavior names cannot be served as it says".to_owned(),
         _ => "of what the request is".to_owned(),
     }

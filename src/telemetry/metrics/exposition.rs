@@ -9,7 +9,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 
 use super::cells::HistogramReading;
-use super::traffic::{CloseCode, DistributionMetrics, OriginMetrics, RequestMetrics, Traffic};
+use super::traffic::{CloseCode, DistributionMetrics, Failed, OriginMetrics, RequestMetrics, Traffic};
 use crate::object::ObjectKey;
 
 /// Labels in the order in which they are printed.
@@ -173,6 +173,17 @@ fn origins(encoder: &mut DescriptorEncoder<'_>, all: &[std::sync::Arc<OriginMetr
     for metrics in all {
         for (reason, sum) in metrics.errors.values() {
             family.counter(&origin_labels(metrics).with("reason", reason), sum)?;
+        }
+    }
+    let help = "Requests that the next member of an origin group was asked, since this one failed them";
+    let mut family = Family::begin(encoder, "origin_failovers", help, MetricType::Counter)?;
+    for metrics in all {
+        for (failed, sum) in metrics.failovers.values() {
+            let reason = match failed {
+                Failed::Status(status) => status.to_string(),
+                Failed::Reason(reason) => reason.to_owned(),
+            };
+            family.counter(&origin_labels(metrics).with("reason", &reason), sum)?;
         }
     }
     let help = "Requests that were sent again";

@@ -32,7 +32,7 @@ pub use drain::Remaining;
 pub use endpoints::OriginEndpoints;
 pub use objects::Objects;
 pub use traffic::{
-    Detail, Direction, DistributionMetrics, OriginMetrics, PageOutcome, RequestMetrics, TunnelMetrics,
+    Detail, Direction, DistributionMetrics, Failed, OriginMetrics, PageOutcome, RequestMetrics, TunnelMetrics,
 };
 pub use workers::{Counted, Present, WorkerMetrics};
 

@@ -77,6 +77,7 @@ fn count_everything(metrics: &Metrics) -> (TunnelMetrics, Entered, Counted) {
     web.web_socket_handshake_failed("websocket_version");
     web.error_page(PageOutcome::Served);
     api.failed("origin_reset");
+    api.failed_over(Failed::Status(503));
     let (tunnel, open) = (api.web_socket_opened("h1"), api.web_socket_opened("h1"));
     tunnel.bytes(Direction::ToOrigin, 1);
     tunnel.messages(Direction::ToViewer, 1);

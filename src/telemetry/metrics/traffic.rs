@@ -90,10 +90,20 @@ pub struct OriginMetrics {
     pub(super) id: String,
     pub(super) duration: Histogram,
     pub(super) errors: Counters<&'static str>,
+    pub(super) failovers: Counters<Failed>,
     pub(super) retries: Counter,
     pub(super) retry_budget_exhausted: Counter,
     pub(super) connect: Histogram,
     pub(super) web_sockets: OpenWebSockets,
+}
+
+/// How a member of an origin group failed a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failed {
+    /// It answered with one of the statuses that the group lists.
+    Status(u16),
+    /// It gave no answer; the reason as in `x-tidegate-error`.
+    Reason(&'static str),
 }
 
 /// The WebSockets that are open, by the HTTP that they were opened over.
@@ -243,6 +253,7 @@ impl DistributionMetrics {
             id: id.to_owned(),
             duration: Histogram::new(REQUEST_BOUNDS),
             errors: Counters::default(),
+            failovers: Counters::default(),
             retries: Counter::default(),
             retry_budget_exhausted: Counter::default(),
             connect: Histogram::new(CONNECT_BOUNDS),
@@ -266,6 +277,11 @@ impl OriginMetrics {
     /// Counts a request that the origin failed; `reason` as in `x-tidegate-error`.
     pub fn failed(&self, reason: &'static str) {
         self.errors.add(reason, 1);
+    }
+
+    /// Counts a request that the next member of the group is asked, since this one failed it.
+    pub fn failed_over(&self, failed: Failed) {
+        self.failovers.add(failed, 1);
     }
 
     /// Counts a request that is sent again.

@@ -10,6 +10,7 @@ mod cors;
 mod counting;
 mod drain;
 mod error_pages;
+mod failover;
 pub(crate) mod frames;
 mod framing;
 mod grpc;

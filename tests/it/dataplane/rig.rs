@@ -18,6 +18,7 @@ use tidegate::table::balancing::{Balancing, OutlierDetection};
 use tidegate::table::certificate::Certificates;
 use tidegate::table::decide::Scheme;
 use tidegate::table::error_pages::{ErrorPage, ErrorPages};
+use tidegate::table::group::{Member, OriginGroup};
 use tidegate::table::host::HostPattern;
 use tidegate::table::origin::{
     Endpoint, Endpoints, HostHeader, HttpVersion, Origin, OriginKey, OriginTls, Staying, Zone,
@@ -341,6 +342,10 @@ pub(crate) struct Site {
     pub(crate) tls: Option<OriginTls>,
     /// The endpoints for viewers without TLS, where the origin matches its viewers.
     pub(crate) plain: Vec<SocketAddr>,
+    /// The other members of the origin group, where there is one; their names are the origins' ids.
+    pub(crate) spares: Vec<Site>,
+    /// The statuses after which the next member is asked.
+    pub(crate) failover: &'static [u16],
     pub(crate) root: Option<&'static str>,
     /// The status that each page stands in for, the page, and the status that viewers get.
     pub(crate) pages: Vec<(u16, &'static str, u16)>,
@@ -388,6 +393,8 @@ impl Site {
             origin: |_| {},
             tls: None,
             plain: Vec::new(),
+            spares: Vec::new(),
+            failover: &[],
             root: None,
             pages: Vec::new(),
             protocols: ViewerProtocols::Http2,
@@ -403,41 +410,73 @@ fn listed(addresses: &[SocketAddr]) -> Arc<[Endpoint]> {
     addresses.iter().map(|address| Endpoint { address: *address, zone: Zone::Any }).collect()
 }
 
+/// What a site says of its origin, with its endpoints.
+fn origin(
+    site: &Site,
+    key: OriginKey,
+    endpoints: &mut BTreeMap<OriginKey, Arc<[Endpoint]>>,
+    staying: &mut BTreeMap<OriginKey, Arc<[SocketAddr]>>,
+) -> RouteTarget {
+    let scheme = if site.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    let key = OriginKey { scheme, ..key };
+    endpoints.insert(key.clone(), listed(&site.endpoints));
+    let there = site.endpoints.iter().chain(&site.waiting);
+    staying.insert(key.clone(), there.copied().collect());
+    let mut origin = Origin {
+        key,
+        path_prefix: String::new(),
+        host_header: HostHeader::Viewer,
+        custom_headers: Vec::new(),
+        connection_attempts: NonZeroU8::new(3).unwrap(),
+        connection_timeout: Duration::from_secs(5),
+        read_timeout: Duration::from_secs(10),
+        response_idle_timeout: Duration::from_secs(10),
+        keepalive_timeout: Duration::from_secs(60),
+        http_version: HttpVersion::Http1,
+        completion_timeout: None,
+        balancing: Balancing::default(),
+        outlier_detection: OutlierDetection::default(),
+        max_connections_per_endpoint: None,
+        tls: site.tls.clone().map(Arc::new),
+    };
+    (site.origin)(&mut origin);
+    if site.plain.is_empty() {
+        return RouteTarget::Origin(Arc::new(origin));
+    }
+    let key = OriginKey { scheme: Scheme::Http, ..origin.key.clone() };
+    endpoints.insert(key.clone(), listed(&site.plain));
+    let plain = Origin { key, tls: None, ..origin.clone() };
+    RouteTarget::MatchViewer { http: Some(Arc::new(plain)), https: Some(Arc::new(origin)) }
+}
+
+fn group<'t>(members: impl Iterator<Item = (&'t str, RouteTarget)>, statuses: &[u16]) -> RouteTarget {
+    let member = |(id, target): (&str, RouteTarget)| Member {
+        id: id.to_owned(),
+        http: target.of(Scheme::Http).cloned(),
+        https: target.of(Scheme::Https).cloned(),
+    };
+    RouteTarget::Group(Arc::new(OriginGroup {
+        id: "both".to_owned(),
+        members: members.map(member).collect(),
+        statuses: statuses.iter().map(|status| StatusCode::from_u16(*status).unwrap()).collect(),
+    }))
+}
+
 /// The table of these sites.
 pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTable {
     let mut routes = BTreeMap::new();
     let (mut endpoints, mut staying) = (BTreeMap::new(), BTreeMap::new());
     for site in sites {
-        let scheme = if site.tls.is_some() { Scheme::Https } else { Scheme::Http };
-        let origin_key = OriginKey { distribution: site.key(), id: "web".to_owned(), scheme };
-        endpoints.insert(origin_key.clone(), listed(&site.endpoints));
-        let there = site.endpoints.iter().chain(&site.waiting);
-        staying.insert(origin_key.clone(), there.copied().collect());
-        let mut origin = Origin {
-            key: origin_key,
-            path_prefix: String::new(),
-            host_header: HostHeader::Viewer,
-            custom_headers: Vec::new(),
-            connection_attempts: NonZeroU8::new(3).unwrap(),
-            connection_timeout: Duration::from_secs(5),
-            read_timeout: Duration::from_secs(10),
-            response_idle_timeout: Duration::from_secs(10),
-            keepalive_timeout: Duration::from_secs(60),
-            http_version: HttpVersion::Http1,
-            completion_timeout: None,
-            balancing: Balancing::default(),
-            outlier_detection: OutlierDetection::default(),
-            max_connections_per_endpoint: None,
-            tls: site.tls.clone().map(Arc::new),
+        let mut origin = |of: &Site, id: &str| {
+            let key = OriginKey { distribution: site.key(), id: id.to_owned(), scheme: Scheme::Http };
+            origin(of, key, &mut endpoints, &mut staying)
         };
-        (site.origin)(&mut origin);
-        let target = if site.plain.is_empty() {
-            RouteTarget::Origin(Arc::new(origin))
+        let first = origin(&site, "web");
+        let target = if site.spares.is_empty() {
+            first
         } else {
-            let key = OriginKey { scheme: Scheme::Http, ..origin.key.clone() };
-            endpoints.insert(key.clone(), listed(&site.plain));
-            let plain = Origin { key, tls: None, ..origin.clone() };
-            RouteTarget::MatchViewer { http: Some(Arc::new(plain)), https: Some(Arc::new(origin)) }
+            let spares = site.spares.iter().map(|spare| (spare.name, origin(spare, spare.name)));
+            group([("web", first)].into_iter().chain(spares), site.failover)
         };
         let web_socket = |shape: RouteShape| {
             let mut policy = WebSocketPolicy::default();

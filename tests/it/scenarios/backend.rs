@@ -1,4 +1,5 @@
-//! The origins of the scenarios: they say in JSON how a request reached them, and echo over WebSocket.
+//! The origins of the scenarios: they say in JSON how a request reached them, fail where it says so, and echo over
+//! WebSocket.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -72,6 +73,10 @@ async fn serve(stream: TcpStream, name: String) {
 }
 
 async fn answer(mut request: Request<Incoming>, name: String) -> Result<Response<Full<Bytes>>, Infallible> {
+    if let Some(status) = told_status(&request, &name) {
+        let response = Response::builder().status(status).body(Full::from(format!("{name} fails")));
+        return Ok(response.expect("a response"));
+    }
     if let Some(key) = request.headers().get("sec-websocket-key") {
         let accept = derive_accept_key(key.as_bytes());
         tokio::spawn(echo(hyper::upgrade::on(&mut request)));
@@ -97,6 +102,12 @@ async fn answer(mut request: Request<Incoming>, name: String) -> Result<Response
         "body": String::from_utf8_lossy(&body),
     });
     Ok(Response::new(Full::from(told.to_string())))
+}
+
+/// What the request has this origin answer, and no other: `X-NAME-Answers: 503`.
+fn told_status(request: &Request<Incoming>, name: &str) -> Option<StatusCode> {
+    let told = request.headers().get(format!("x-{name}-answers"))?;
+    StatusCode::from_bytes(told.as_bytes()).ok()
 }
 
 async fn echo(upgrade: hyper::upgrade::OnUpgrade) {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Script {
     /// Origins to start. Each is a Service of its name in the namespace `default`, port 80 named `http`, with one
-    /// endpoint that says in JSON how a request reached it.
+    /// endpoint that says in JSON how a request reached it. Told so by `X-NAME-Answers: 503`, it answers that.
     #[serde(default)]
     pub(crate) backends: Vec<String>,
     /// `kubernetes.io/tls` Secrets to write, with the names that their certificates cover.

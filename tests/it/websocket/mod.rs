@@ -2,6 +2,7 @@
 
 mod closing;
 mod equality;
+mod failover;
 mod handshake;
 mod lasting;
 mod over_http2;

@@ -1,6 +1,7 @@
 //! WebSockets over HTTP/2 (RFC 8441): a real client's streams, read and written as a WebSocket library does.
 
 mod ending;
+mod failover;
 mod handshake;
 mod policy;
 mod tunnel;
