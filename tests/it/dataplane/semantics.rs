@@ -191,7 +191,8 @@ async fn a_handshake_at_the_root_stays_there() {
 
 #[tokio::test]
 async fn the_origin_s_path_and_host_are_what_its_owner_says_for_requests_and_handshakes() {
-    let rows: [(fn(&mut Origin), &str, &str); 6] = [
+    type Set = fn(&mut Origin);
+    let rows: [(Set, &str, &str); 6] = [
         (|origin| say(origin, "", None), "", "web.example"),
         (|origin| say(origin, "/base", None), "/base", "web.example"),
         (|origin| say(origin, "/a/b%20c", None), "/a/b%20c", "web.example"),
