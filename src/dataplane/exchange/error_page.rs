@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, CONTENT_RANGE, EXPIRES, FORWARDED,
     HeaderName, RETRY_AFTER, USER_AGENT, VIA,
@@ -68,6 +70,9 @@ pub(super) struct FromOrigin {
     forward: Box<Forward>,
 }
 
+/// How an exchange ends: mostly at once, so that only what has to wait for a page is paid for.
+pub(super) type Settled = Either<Ready<Outcome>, LocalBoxFuture<'static, Outcome>>;
+
 /// Why a page cannot be had, as logs name it.
 struct Unavailable(&'static str);
 
@@ -103,27 +108,29 @@ impl Kept {
 
 impl Exchange {
     /// An error of ours, or the page that stands in for it.
-    pub(super) async fn fail(mut self, reason: Reason) -> Outcome {
+    pub(super) fn fail(mut self, reason: Reason) -> Settled {
         match self.page(|distribution| distribution.routes.error_pages.of_reason(reason).cloned()) {
-            Some((page, kept)) => Box::pin(self.replace(Failed::Here(reason), page, *kept)).await,
-            None => self.refuse(reason),
+            Some((page, kept)) => {
+                Either::Right(self.replace(Failed::Here(reason), page, *kept).boxed_local())
+            }
+            None => Either::Left(ready(self.refuse(reason))),
         }
     }
 
     /// An origin's answer, or the page that stands in for it.
-    pub(super) async fn pass_on_or_replace(
+    pub(super) fn pass_on_or_replace(
         mut self,
         incomings: Incomings,
         report: Report,
         forward: Box<Forward>,
-    ) -> Outcome {
+    ) -> Settled {
         let status = incomings.response.status();
         match self.page(|distribution| distribution.routes.error_pages.of_status(status).cloned()) {
             Some((page, kept)) => {
                 let failed = Failed::Origin(Box::new(FromOrigin { incomings, report, forward }));
-                Box::pin(self.replace(failed, page, *kept)).await
+                Either::Right(self.replace(failed, page, *kept).boxed_local())
             }
-            None => self.pass_on(incomings, report, &forward),
+            None => Either::Left(ready(self.pass_on(incomings, report, &forward))),
         }
     }
 

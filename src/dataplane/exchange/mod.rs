@@ -82,7 +82,7 @@ pub(crate) fn serve(
                 AssertUnwindSafe(exchange.forward(forward)).catch_unwind().await
             }
             Ok(Judged::Failed(exchange, reason)) => {
-                AssertUnwindSafe(Box::pin(exchange.fail(reason))).catch_unwind().await
+                AssertUnwindSafe(async { exchange.fail(reason).await }).catch_unwind().await
             }
             Err(panic) => Err(panic),
         };
