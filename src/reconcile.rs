@@ -33,12 +33,6 @@ pub struct Round {
     pub facts: Arc<Facts>,
 }
 
-impl AsRef<Facts> for Round {
-    fn as_ref(&self) -> &Facts {
-        &self.facts
-    }
-}
-
 /// What publishing a table did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publication {

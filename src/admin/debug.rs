@@ -10,7 +10,9 @@ use serde::Serialize;
 use super::judgements::{Judged, Judgements};
 use super::{Page, known, page, text};
 use crate::api::DistributionState;
-use crate::conditions::facts;
+use crate::conditions::digest::Digest;
+use crate::conditions::facts::{self, Facts};
+use crate::conditions::roster::{Peer, Roster};
 use crate::object::ObjectKey;
 use crate::snapshot::FileProblem;
 
@@ -25,6 +27,7 @@ pub(super) fn status(judgements: &Option<Judgements>) -> Page {
     let problems = &judgements.found.snapshot.problems;
     let degraded = problems.degraded.iter();
     json(&Status {
+        fleet: judgements.roster.as_ref().map(|roster| fleet(roster, &judgements.found.own)),
         distributions: judgements.distributions.iter().map(distribution).collect(),
         files: problems.files.iter().map(file).collect(),
         kinds: degraded.map(|(kind, message)| DegradedKind { kind: kind.as_str(), message }).collect(),
@@ -33,11 +36,40 @@ pub(super) fn status(judgements: &Option<Judgements>) -> Page {
 
 #[derive(Serialize)]
 struct Status<'j> {
+    /// The live replicas; none before they have been listed.
+    fleet: Option<Fleet<'j>>,
     distributions: Vec<Distribution<'j>>,
     /// Documents that do not parse.
     files: Vec<File<'j>>,
     /// Kinds that cannot be listed or watched.
     kinds: Vec<DegradedKind<'j>>,
+}
+
+#[derive(Serialize)]
+struct Fleet<'j> {
+    /// The one that answers.
+    replica: &'j str,
+    /// The one that writes status; none without a cluster, or while nobody does.
+    leader: Option<&'j str>,
+    /// All, the one that answers first.
+    replicas: Vec<Replica<'j>>,
+}
+
+#[derive(Serialize)]
+struct Replica<'j> {
+    name: &'j str,
+    state: ReplicaState,
+}
+
+/// How far a replica is, compared with the one that answers.
+#[derive(Serialize)]
+enum ReplicaState {
+    /// It has judged the same.
+    Serving,
+    /// It has not yet judged the same, or already something newer.
+    InProgress,
+    /// It has not moved for long.
+    Lagging,
 }
 
 #[derive(Serialize)]
@@ -71,6 +103,22 @@ struct File<'j> {
 struct DegradedKind<'j> {
     kind: &'static str,
     message: &'j str,
+}
+
+fn fleet<'j>(roster: &'j Roster, facts: &Facts) -> Fleet<'j> {
+    let judged = Digest::of(facts);
+    let state = |peer: &Peer| match &peer.digest {
+        _ if !peer.lagging.is_empty() => ReplicaState::Lagging,
+        Some(digest) if *digest == judged => ReplicaState::Serving,
+        _ => ReplicaState::InProgress,
+    };
+    let own = Replica { name: &roster.own, state: ReplicaState::Serving };
+    let peers = roster.peers.iter().map(|peer| Replica { name: &peer.name, state: state(peer) });
+    Fleet {
+        replica: &roster.own,
+        leader: roster.leader.as_deref(),
+        replicas: std::iter::once(own).chain(peers).collect(),
+    }
 }
 
 fn distribution<'j>((key, judged): (&'j ObjectKey, &'j Arc<Judged>)) -> Distribution<'j> {

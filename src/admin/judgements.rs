@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::api::DistributionStatus;
 use crate::conditions::facts::{DistributionFacts, Facts};
+use crate::conditions::roster::{Roster, Tally};
 use crate::conditions::{Fleet, Judgement, finish, story};
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot};
@@ -25,6 +26,8 @@ pub struct Found {
     pub table: RoutingTable,
     /// The facts about each Distribution.
     pub facts: Arc<Facts>,
+    /// Those of them whose status the fleet writes.
+    pub own: Arc<Facts>,
     /// The objects that they are about, with what could not be read.
     pub snapshot: Arc<Snapshot>,
 }
@@ -33,6 +36,8 @@ pub struct Found {
 #[derive(Clone, Debug)]
 pub struct Judgements {
     pub(super) found: Found,
+    /// The live replicas; none before they have been listed.
+    pub(super) roster: Option<Arc<Roster>>,
     /// Those that are judged as in the round before are the very same.
     pub(super) distributions: BTreeMap<ObjectKey, Arc<Judged>>,
 }
@@ -54,10 +59,11 @@ pub enum Voice {
     Silent,
 }
 
-/// Judges each round, and again when a certificate comes near its end by the calendar of `clock`, until `rounds`
-/// closes.
+/// Judges each round, and again when other replicas take it or a certificate comes near its end by the calendar of
+/// `clock`, until `rounds` closes.
 pub async fn follow(
     mut rounds: watch::Receiver<Option<Found>>,
+    mut roster: watch::Receiver<Option<Arc<Roster>>>,
     judgements: watch::Sender<Option<Judgements>>,
     metrics: Metrics,
     voice: Voice,
@@ -70,10 +76,9 @@ pub async fn follow(
         if let Some(found) = found {
             let next = {
                 let (last, none) = (judgements.borrow(), BTreeMap::new());
-                let before = last.as_ref().map_or(&none, |last| &last.distributions);
-                let next = judge(found, before, clock());
+                let next = judge(found, roster.borrow_and_update().clone(), last.as_ref(), clock());
                 if voice == Voice::Tells {
-                    tell(before, &next.distributions);
+                    tell(last.as_ref().map_or(&none, |last| &last.distributions), &next.distributions);
                 }
                 next
             };
@@ -82,20 +87,44 @@ pub async fn follow(
         let look_again = until_next_look(&judgements.borrow(), clock());
         tokio::select! {
             changed = rounds.changed() => if changed.is_err() { return },
+            () = changed(&mut roster) => {}
             () = tokio::time::sleep(look_again) => {}
         }
     }
 }
 
-/// Judges anew whose facts are others or whose time has come; the rest stays as it was.
-fn judge(found: Found, before: &BTreeMap<ObjectKey, Arc<Judged>>, now: Timestamp) -> Judgements {
+/// Where nobody tells of replicas any more, as without a cluster, there is nothing to wait for.
+async fn changed(roster: &mut watch::Receiver<Option<Arc<Roster>>>) {
+    if roster.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Judges anew whose facts are others, who waits for other replicas, or whose time has come; the rest stays as it
+/// was.
+fn judge(
+    found: Found,
+    roster: Option<Arc<Roster>>,
+    before: Option<&Judgements>,
+    now: Timestamp,
+) -> Judgements {
+    let tally = Tally::new(roster.clone().unwrap_or_default(), Arc::clone(&found.own));
+    let same_roster = before.is_some_and(|before| before.roster == roster);
+    // What was judged before the others had been listed says nothing of them.
+    let counted = before.is_some_and(|before| before.roster.is_some());
     let is_due = |judged: &Judged| judged.look_again_at.is_some_and(|at| at <= now);
+    let is_deployed =
+        |judged: &Judged| counted && Fleet::kept(&judged.status, judged.facts.generation).is_some();
+    let stays = |last: &Judged, facts: &Arc<DistributionFacts>| {
+        Arc::ptr_eq(&last.facts, facts) && !is_due(last) && (same_roster || is_deployed(last))
+    };
     let one = |(key, facts): (&ObjectKey, &Arc<DistributionFacts>)| {
-        let last = before.get(key);
+        let last = before.and_then(|before| before.distributions.get(key));
         let judged = match last {
-            Some(last) if Arc::ptr_eq(&last.facts, facts) && !is_due(last) => Arc::clone(last),
+            Some(last) if stays(last, facts) => Arc::clone(last),
             _ => {
-                let Judgement { mut status, look_again_at } = finish(facts, Fleet::ALONE, now);
+                let fleet = tally.fleet(facts, last.filter(|_| counted).map(|last| &last.status));
+                let Judgement { mut status, look_again_at } = finish(facts, fleet, now);
                 if let Some(last) = last {
                     story::keep_times(&mut status, &last.status);
                 }
@@ -105,7 +134,7 @@ fn judge(found: Found, before: &BTreeMap<ObjectKey, Arc<Judged>>, now: Timestamp
         (key.clone(), judged)
     };
     let distributions = found.facts.0.iter().map(one).collect();
-    Judgements { found, distributions }
+    Judgements { found, roster, distributions }
 }
 
 fn until_next_look(judgements: &Option<Judgements>, now: Timestamp) -> Duration {
@@ -133,7 +162,7 @@ fn tell(before: &BTreeMap<ObjectKey, Arc<Judged>>, now: &BTreeMap<ObjectKey, Arc
 
 /// The same, as metrics: at each scrape, since rounds are many more.
 fn objects(judgements: &Judgements) -> Objects {
-    let Judgements { found, distributions } = judgements;
+    let Judgements { found, roster, distributions } = judgements;
     let mut objects = Objects::default();
     for (key, judged) in distributions {
         if let Some(state) = judged.status.state {
@@ -148,6 +177,10 @@ fn objects(judgements: &Judgements) -> Objects {
     }
     let undecodable = found.snapshot.problems.undecodable.keys();
     let kept = undecodable.filter(|(kind, key)| is_in_snapshot(&found.snapshot, *kind, key));
+    if let Some(roster) = roster.as_ref().filter(|roster| roster.leader.as_ref() == Some(&roster.own)) {
+        objects.lagging =
+            roster.peers.iter().map(|peer| (peer.name.clone(), !peer.lagging.is_empty())).collect();
+    }
     objects.kept_last_good = kept.map(|(kind, key)| (key.clone(), kind.as_str())).collect();
     objects
 }
@@ -194,8 +227,8 @@ mod tests {
             findings: Vec::new(),
             warnings: Vec::new(),
         };
-        let facts = Facts([(ObjectKey::new("shop", "web"), Arc::new(facts))].into());
-        Found { table: RoutingTable::default(), facts: Arc::new(facts), snapshot: Arc::default() }
+        let facts = Arc::new(Facts([(ObjectKey::new("shop", "web"), Arc::new(facts))].into()));
+        Found { table: RoutingTable::default(), own: Arc::clone(&facts), facts, snapshot: Arc::default() }
     }
 
     fn of_certificates(judgements: &Judgements) -> Vec<String> {
@@ -211,7 +244,8 @@ mod tests {
         let (rounds, found) = watch::channel(Some(round(start)));
         let (judged, mut judgements) = watch::channel(None);
         let metrics = Metrics::new(Build { version: "0", commit: "0" });
-        tokio::spawn(follow(found, judged, metrics, Voice::Silent, clock));
+        let (_roster, alone) = watch::channel(Some(Arc::new(Roster::alone("edge-1"))));
+        tokio::spawn(follow(found, alone, judged, metrics, Voice::Silent, clock));
         let mut told = Vec::new();
         for _ in 0..3 {
             judgements.changed().await.unwrap();

@@ -15,7 +15,7 @@ pub(super) fn translated(
     class_name: &str,
     default_certificate: Option<ObjectKey>,
 ) -> Translation {
-    let class = Class { name: class_name.to_owned(), default: class_name == DEFAULT_CLASS };
+    let class = Class { name: class_name.to_owned(), default: class_name == DEFAULT_CLASS, also: None };
     let endpoint_addresses = EndpointAddresses::Standalone;
     let options = Options { default_certificate, endpoint_addresses, zone: None };
     translate(&reading.snapshot(&class), &options, Memory::default())

@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,16 +22,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::descriptors;
 use super::signals::Signals;
-use super::source::Source;
+use super::source::{self, Source};
 use super::tasks::Tasks;
 use super::{BUILD, End, ending};
 use crate::admin::{self, Found, Judgements, Sources};
+use crate::conditions::facts::Facts;
 use crate::dataplane::websocket::Waits;
 use crate::dataplane::{self, Limits, TrustedProxies};
 use crate::drain::{self, Drain};
+use crate::object::ObjectKey;
 use crate::overload::{self, Memory, Overload};
+use crate::provider::Class;
 use crate::reconcile::{self, Publication, Reconciler, Round};
 use crate::settings::{self, Settings};
+use crate::snapshot::{Kind, Snapshot};
 use crate::table::RoutingTable;
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::log;
@@ -198,13 +203,15 @@ async fn start_control(
     };
     tasks.spawn_fallible("reconciliation", on_own_thread("reconcile", reconciler)?);
     let (found, seen) = watch::channel(None);
-    tasks.spawn("handing on rounds", hand_on(finished.clone(), found));
+    let (own, facts) = watch::channel(None);
+    tasks.spawn("handing on rounds", hand_on(finished, source::class(settings), own, found));
     let (judged, judgements) = watch::channel(None);
+    let voice = source.voice();
+    let roster = source.write_status(settings, facts, drain, metrics, tasks);
     tasks.spawn(
         "judging Distributions",
-        admin::follow(seen, judged, metrics.clone(), source.voice(), Timestamp::now),
+        admin::follow(seen, roster, judged, metrics.clone(), voice, Timestamp::now),
     );
-    source.write_status(settings, finished, drain, metrics, tasks);
     let sources = Sources {
         metrics: metrics.clone(),
         judgements: judgements.clone(),
@@ -259,12 +266,33 @@ where
     Ok(async { end.await.context("its thread panicked") })
 }
 
-/// Hands each round on to those who tell of it.
-async fn hand_on(mut finished: watch::Receiver<Option<Round>>, found: watch::Sender<Option<Found>>) {
+/// Hands each round on to those who tell of it: what is `own` to the cluster, all of it to operators.
+async fn hand_on(
+    mut finished: watch::Receiver<Option<Round>>,
+    class: Class,
+    own: watch::Sender<Option<Arc<Facts>>>,
+    found: watch::Sender<Option<Found>>,
+) {
     while finished.changed().await.is_ok() {
-        let round = finished.borrow_and_update().clone();
-        found.send_replace(round.map(|Round { snapshot, table, facts }| Found { table, facts, snapshot }));
+        let Some(Round { snapshot, table, facts }) = finished.borrow_and_update().clone() else { continue };
+        let own_facts = owned(&class, &snapshot, &facts);
+        own.send_replace(Some(Arc::clone(&own_facts)));
+        found.send_replace(Some(Found { table, facts, own: own_facts, snapshot }));
     }
+}
+
+/// The facts about Distributions whose status is ours to write.
+fn owned(class: &Class, snapshot: &Snapshot, facts: &Arc<Facts>) -> Arc<Facts> {
+    if class.also.is_none() {
+        return Arc::clone(facts);
+    }
+    let is_ours = |key: &ObjectKey| {
+        let newest = snapshot.problems.undecodable.get(&(Kind::Distribution, key.clone()));
+        let served = || snapshot.distributions.get(key).and_then(|it| it.spec.class_name.as_deref());
+        class.owns(newest.map_or_else(served, |newest| newest.class_name.as_deref()))
+    };
+    let ours = facts.0.iter().filter(|(key, _)| is_ours(key));
+    Arc::new(Facts(ours.map(|(key, facts)| (key.clone(), Arc::clone(facts))).collect()))
 }
 
 async fn tell_when_ready(mut started: Started, on_ready: impl FnOnce(&Addresses)) -> Infallible {

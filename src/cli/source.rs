@@ -8,14 +8,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::tasks::Tasks;
 use crate::admin::Voice;
+use crate::conditions::facts::Facts;
+use crate::conditions::roster::Roster;
 use crate::drain::Drain;
 use crate::object::ObjectKey;
 use crate::provider::kube::{self, KubeProvider};
 use crate::provider::manifests::Manifests;
 use crate::provider::{Class, Provider};
-use crate::reconcile::Round;
 use crate::settings::Settings;
 use crate::status::clock::Clock;
+use crate::status::fleet::{self, Member};
 use crate::status::leader::{self, Candidate};
 use crate::status::replica::{Pod, Replica};
 use crate::status::writer::{self, Present, Writer};
@@ -37,8 +39,7 @@ impl Source {
         metrics: &Metrics,
         tasks: &mut Tasks,
     ) -> anyhow::Result<Self> {
-        let objects = &settings.objects;
-        let class = Class { name: objects.class_name.clone(), default: objects.default_class };
+        let (objects, class) = (&settings.objects, class(settings));
         if !objects.manifests.is_empty() {
             return Ok(Self::Files(Arc::new(Manifests::open(objects.manifests.clone(), class)?)));
         }
@@ -80,40 +81,65 @@ impl Source {
         }
     }
 
-    /// Starts to elect who writes the status of each round, and to write it, where there is somebody to write to.
+    /// Starts to elect who writes the status of each round, and to write it, where there is somebody to write to; the
+    /// channel tells of the live replicas.
     pub(super) fn write_status(
         self,
         settings: &Settings,
-        rounds: watch::Receiver<Option<Round>>,
+        facts: watch::Receiver<Option<Arc<Facts>>>,
         drain: &Drain,
         metrics: &Metrics,
         tasks: &mut Tasks,
-    ) {
-        let Self::Cluster { client, provider } = self else { return };
+    ) -> watch::Receiver<Option<Arc<Roster>>> {
+        let Self::Cluster { client, provider } = self else {
+            let alone = Arc::new(Roster::alone(settings.process.identity()));
+            return watch::channel(Some(alone)).1;
+        };
         let replica = replica(settings, &client);
         let clock = Clock::system();
         let (reins, leadership) = leader::channel(clock.clone());
         let candidate = Candidate {
             client: client.clone(),
             lease: ObjectKey::new(&replica.namespace, &settings.objects.class_name),
-            holder: replica.holder,
-            clock,
+            holder: replica.holder.clone(),
+            clock: clock.clone(),
             metrics: metrics.clone(),
             limits: leader::Limits::default(),
         };
         tasks.spawn_until_left("electing a leader", leader::run(candidate, reins, drain.clone()));
+        let (told, roster) = watch::channel(None);
+        let member = Member {
+            client: client.clone(),
+            replica,
+            class: settings.objects.class_name.clone(),
+            facts: facts.clone(),
+            roster: told,
+            leadership: leadership.clone(),
+            clock,
+            limits: fleet::Limits::default(),
+        };
+        tasks.spawn_until_left("taking part in the fleet", fleet::run(member, drain.clone()));
         let changes = provider.status_changes();
         let writer = Writer {
             client,
-            rounds,
+            facts,
             present: Present { changes, read: Box::new(move || provider.statuses()) },
+            roster: roster.clone(),
             leadership,
             clock: Timestamp::now,
             metrics: metrics.clone(),
             limits: writer::Limits::default(),
         };
         tasks.spawn("writing status", writer::run(writer, CancellationToken::new()));
+        roster
     }
+}
+
+/// Which Distributions are served.
+pub(super) fn class(settings: &Settings) -> Class {
+    let objects = &settings.objects;
+    let (name, also) = (objects.class_name.clone(), objects.also_serve_class.clone());
+    Class { name, default: objects.default_class, also }
 }
 
 /// Who this process is among the replicas.

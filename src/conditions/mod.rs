@@ -4,8 +4,10 @@
 //! files share [`finish`], so they tell one story.
 
 mod certificate;
+pub mod digest;
 pub mod facts;
 pub mod reasons;
+pub mod roster;
 pub(crate) mod story;
 mod verdict;
 
@@ -23,17 +25,38 @@ use verdict::{Verdict, of_findings};
 /// How many replicas serve what was judged.
 ///
 /// Facts are handed on after their table was published, so a replica always counts itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fleet {
     /// Live replicas that serve the judged generation.
     pub serving: u32,
     /// Live replicas.
     pub alive: u32,
+    /// One that should long serve it and does not.
+    pub lagging: Option<String>,
 }
 
 impl Fleet {
     /// A single replica, which serves what it judged.
-    pub const ALONE: Self = Self { serving: 1, alive: 1 };
+    pub const ALONE: Self = Self { serving: 1, alive: 1, lagging: None };
+
+    /// The fleet that a status tells of where all of it served this generation: that stays so, whoever joins or
+    /// leaves.
+    pub fn kept(status: &DistributionStatus, generation: i64) -> Option<Self> {
+        let deployed = ConditionType::Deployed.to_string();
+        let holds = |condition: &Condition| {
+            condition.type_ == deployed
+                && condition.status == "True"
+                && condition.observed_generation == Some(generation)
+        };
+        let (serving, alive) = status.replicas.as_ref()?.split_once('/')?;
+        let fleet = Self { serving: serving.parse().ok()?, alive: alive.parse().ok()?, lagging: None };
+        (fleet.is_complete() && status.conditions.iter().any(holds)).then_some(fleet)
+    }
+
+    /// Whether all serve it.
+    pub fn is_complete(&self) -> bool {
+        self.serving >= self.alive
+    }
 }
 
 /// A Distribution's status, and when it must be judged again though nothing changed.
@@ -51,7 +74,7 @@ pub fn finish(facts: &DistributionFacts, fleet: Fleet, now: Timestamp) -> Judgem
     let accepted = of_findings(facts, ConditionType::Accepted, "The spec is served.").beside(&facts.warnings);
     let resolved = of_findings(facts, ConditionType::ResolvedRefs, "Everything that is named exists.");
     let certificate = certificate::judge(facts, now);
-    let deployed = deployed(facts, fleet);
+    let deployed = deployed(facts, &fleet);
     // What is switched off on purpose is ready whatever its parts miss, as soon as every replica has switched it
     // off; but not where the newest version could not even be read.
     let gates = if is_disabled(facts) {
@@ -83,17 +106,21 @@ pub fn finish(facts: &DistributionFacts, fleet: Fleet, now: Timestamp) -> Judgem
     Judgement { status, look_again_at: certificate::look_again_at(facts, now) }
 }
 
-fn deployed(facts: &DistributionFacts, fleet: Fleet) -> Verdict {
-    let Fleet { serving, alive } = fleet;
+fn deployed(facts: &DistributionFacts, fleet: &Fleet) -> Verdict {
+    let Fleet { serving, alive, lagging } = fleet;
     let what = match facts.served {
         Served::Yes => "serve",
         Served::Nothing => "have judged",
     };
     let message = format!("{serving} of {alive} replicas {what} generation {}.", facts.generation);
-    if serving >= alive {
-        Verdict::holds(ConditionType::Deployed, message)
-    } else {
-        Verdict::fails(Reason::InProgress, message)
+    match lagging {
+        _ if fleet.is_complete() => Verdict::holds(ConditionType::Deployed, message),
+        None => Verdict::fails(Reason::InProgress, message),
+        Some(replica) => {
+            let message =
+                format!("{message} Replica {replica} has not taken it for 10 s or more; see its log.");
+            Verdict::fails(Reason::ReplicaLagging, message)
+        }
     }
 }
 
@@ -230,7 +257,7 @@ mod tests {
         finish(facts, fleet, Timestamp::UNIX_EPOCH).status.state
     }
 
-    const LAGGING: Fleet = Fleet { serving: 1, alive: 2 };
+    const LAGGING: Fleet = Fleet { serving: 1, alive: 2, lagging: None };
 
     #[test]
     fn all_well_is_six_true_conditions() {
@@ -251,6 +278,27 @@ mod tests {
         assert_eq!(state(&facts, LAGGING), Some(DistributionState::InProgress));
         let status = finish(&facts, LAGGING, Timestamp::UNIX_EPOCH).status;
         assert_eq!(status.replicas.as_deref(), Some("1/2"));
+    }
+
+    #[test]
+    fn a_replica_that_lags_is_named() {
+        let fleet = Fleet { serving: 2, alive: 3, lagging: Some("edge-2".to_owned()) };
+        assert!(told(&facts(&[]), fleet.clone()).ends_with("Reconciling=True/ReplicaLagging"));
+        let status = finish(&facts(&[]), fleet, Timestamp::UNIX_EPOCH).status;
+        let deployed = status.conditions.iter().find(|condition| condition.type_ == "Deployed");
+        let message = deployed.map(|condition| condition.message.as_str());
+        let expected = "2 of 3 replicas serve generation 4. Replica edge-2 has not taken it for 10 s or more; see its log.";
+        assert_eq!(message, Some(expected));
+    }
+
+    #[test]
+    fn what_all_have_served_is_kept_for_its_generation_alone() {
+        let status = |fleet| finish(&facts(&[]), fleet, Timestamp::UNIX_EPOCH).status;
+        let all = Fleet { serving: 2, alive: 2, lagging: None };
+        assert_eq!(Fleet::kept(&status(all.clone()), 4), Some(all.clone()));
+        assert_eq!(Fleet::kept(&status(all), 5), None);
+        assert_eq!(Fleet::kept(&status(LAGGING), 4), None);
+        assert_eq!(Fleet::kept(&DistributionStatus::default(), 4), None);
     }
 
     #[test]

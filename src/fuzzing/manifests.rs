@@ -35,7 +35,7 @@ pub fn manifests(input: &[u8]) {
 /// The objects of one file.
 pub(super) fn snapshot(input: &[u8]) -> Snapshot {
     let files = BTreeMap::from([(PathBuf::from("file.yaml"), Ok(Arc::from(parse(input))))]);
-    let class = Class { name: "tidegate".to_owned(), default: true };
+    let class = Class { name: "tidegate".to_owned(), default: true, also: None };
     Catalog::default().next(&files).snapshot(&class)
 }
 

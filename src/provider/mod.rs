@@ -34,10 +34,17 @@ pub struct Class {
     pub name: String,
     /// Whether we also serve Distributions that name no class.
     pub default: bool,
+    /// Another class that we serve, too, and whose status somebody else writes.
+    pub also: Option<String>,
 }
 
 impl Class {
-    /// Whether a Distribution with this `spec.className` is ours.
+    /// Whether we serve a Distribution with this `spec.className`.
+    pub fn serves(&self, class_name: Option<&str>) -> bool {
+        self.owns(class_name) || class_name.is_some_and(|name| self.also.as_deref() == Some(name))
+    }
+
+    /// Whether it is ours, so that we write its status.
     pub fn owns(&self, class_name: Option<&str>) -> bool {
         class_name.map_or(self.default, |name| name == self.name)
     }

@@ -20,6 +20,14 @@ pub enum Contradiction {
         "--watch-namespaces narrows a cluster, and --manifests serves every namespace in its files; leave out one of them"
     )]
     NamespacesOfFiles,
+    /// The Lease of the replica would be that of the leader.
+    #[error("--identity and --class-name are both {0}, and each names a Lease; choose another --identity")]
+    ReplicaCalledAsClass(String),
+    /// The own class is served with its status.
+    #[error(
+        "--also-serve-class names the class of --class-name, {0}, which is served anyway; name another one or leave it out"
+    )]
+    AlsoTheSameClass(String),
     /// `off` beside an address.
     #[error("{flag} is `off` and an address at once; keep either `off` or the addresses")]
     OffAndOn {
@@ -55,12 +63,18 @@ pub enum Contradiction {
 impl Settings {
     /// What no single flag can tell: two that cannot both be meant.
     pub fn contradiction(&self) -> Option<Contradiction> {
-        let Self { objects, viewers, entrance, process: _, ending } = self;
+        let Self { objects, viewers, entrance, process, ending } = self;
         if !objects.manifests.is_empty() && objects.kubeconfig.is_some() {
             return Some(Contradiction::TwoSources);
         }
         if !objects.manifests.is_empty() && !objects.watch_namespaces.is_empty() {
             return Some(Contradiction::NamespacesOfFiles);
+        }
+        if objects.manifests.is_empty() && process.identity() == objects.class_name {
+            return Some(Contradiction::ReplicaCalledAsClass(objects.class_name.clone()));
+        }
+        if objects.also_serve_class.as_ref() == Some(&objects.class_name) {
+            return Some(Contradiction::AlsoTheSameClass(objects.class_name.clone()));
         }
         for (flag, listen) in
             [("--http-listen", &viewers.http_listen), ("--https-listen", &viewers.https_listen)]

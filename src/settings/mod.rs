@@ -125,6 +125,19 @@ mod tests {
     }
 
     #[test]
+    fn what_names_a_lease_twice_or_a_class_twice_is_refused() {
+        let told = |flags: &[&str]| settings(flags).contradiction().map(|wrong| wrong.to_string());
+        let called_as_class = told(&["--class-name", "edge", "--identity", "edge"]);
+        assert!(called_as_class.is_some_and(|told| told.contains("choose another --identity")));
+        let also = told(&["--class-name", "edge", "--also-serve-class", "edge"]);
+        assert!(also.is_some_and(|told| told.contains("which is served anyway")));
+        assert_eq!(
+            told(&["--class-name", "edge", "--identity", "edge-1", "--also-serve-class", "old"]),
+            None
+        );
+    }
+
+    #[test]
     fn an_address_stands_for_its_own_network() {
         let settings = settings(&["--debug-from", "10.0.0.0/8,192.0.2.7"]);
         assert_eq!(

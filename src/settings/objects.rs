@@ -42,6 +42,12 @@ pub struct Objects {
     )]
     pub default_class: bool,
 
+    /// Serve another class, too, and leave its status to whoever else serves it
+    ///
+    /// For moving from one fleet to another: the new one serves before the old one ends.
+    #[arg(long, env = "TIDEGATE_ALSO_SERVE_CLASS", value_name = "NAME", value_parser = class)]
+    pub also_serve_class: Option<String>,
+
     /// Watch only these namespaces; all without this flag
     #[arg(
         long,

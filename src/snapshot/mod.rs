@@ -109,6 +109,8 @@ pub struct Problems {
 pub struct Undecodable {
     /// The object's `metadata.uid`, where even that could be read.
     pub uid: Option<String>,
+    /// The class that it names.
+    pub class_name: Option<String>,
     /// The generation that does not decode.
     pub generation: Option<i64>,
     /// What is wrong and what to do, without the object's name.

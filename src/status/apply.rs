@@ -13,7 +13,7 @@ use super::ledger::Write;
 use crate::api::Distribution;
 
 /// Owns every field that we write. It never changes: fields of another manager's would stay for ever.
-const FIELD_MANAGER: &str = "tidegate";
+pub(super) const FIELD_MANAGER: &str = "tidegate";
 
 /// Why a status was not written.
 #[derive(Debug, thiserror::Error)]

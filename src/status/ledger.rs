@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::api::DistributionStatus;
 use crate::conditions::facts::{DistributionFacts, Facts};
+use crate::conditions::roster::{Roster, Tally};
 use crate::conditions::story::keep_times;
 use crate::conditions::{Fleet, finish};
 use crate::object::ObjectKey;
@@ -21,6 +22,9 @@ use crate::object::ObjectKey;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait after a failed write.
 const LAST_RETRY: Duration = Duration::from_secs(300);
+/// How long the others have to take a new generation before it is told that they have not: most do so at once, and
+/// need not make a status flip at each edit.
+const SETTLING: Duration = Duration::from_secs(1);
 /// The longest time until a status is looked at again, so that a clock that was set is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
@@ -50,6 +54,9 @@ pub(super) struct Ledger {
     dirty: BTreeSet<ObjectKey>,
     /// When to look at which one though nothing changed.
     alarms: BTreeSet<(Instant, ObjectKey)>,
+    /// The live replicas, and what they were last compared with.
+    roster: Arc<Roster>,
+    tally: Tally,
 }
 
 #[derive(Debug)]
@@ -62,6 +69,8 @@ struct Entry {
     writing: bool,
     alarm: Option<Instant>,
     retry: Option<Retry>,
+    /// When the others are expected to have taken this generation.
+    settled_at: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +80,15 @@ struct Retry {
 }
 
 impl Ledger {
-    /// Takes what was found and what stands in the cluster; what is the very same as before costs nothing.
-    pub(super) fn observe(&mut self, facts: &Facts, present: &BTreeMap<ObjectKey, Arc<Value>>) {
+    /// Takes what was found, what stands in the cluster and who is there; what is the very same as before costs
+    /// nothing.
+    pub(super) fn observe(
+        &mut self,
+        facts: &Arc<Facts>,
+        present: &BTreeMap<ObjectKey, Arc<Value>>,
+        roster: Arc<Roster>,
+        now: Instant,
+    ) {
         let gone: Vec<ObjectKey> =
             self.entries.keys().filter(|key| !facts.0.contains_key(key)).cloned().collect();
         for key in gone {
@@ -80,12 +96,15 @@ impl Ledger {
             self.entries.remove(&key);
             self.dirty.remove(&key);
         }
+        let another_roster = self.roster != roster;
+        self.tally = Tally::new(Arc::clone(&roster), Arc::clone(facts));
+        self.roster = roster;
         for (key, facts) in &facts.0 {
             let present = present.get(key);
             let changed = match self.entries.get_mut(key) {
-                Some(entry) => entry.observe(facts, present),
+                Some(entry) => entry.observe(facts, present, now) || (another_roster && !entry.is_deployed()),
                 None => {
-                    self.entries.insert(key.clone(), Entry::new(facts, present));
+                    self.entries.insert(key.clone(), Entry::new(facts, present, now));
                     true
                 }
             };
@@ -115,7 +134,7 @@ impl Ledger {
     pub(super) fn next_write(&mut self, now: Moment) -> Option<Write> {
         while let Some(key) = self.dirty.pop_first() {
             let Some(entry) = self.entries.get_mut(&key).filter(|entry| !entry.writing) else { continue };
-            let (write, alarm) = entry.judge(&key, now);
+            let (write, alarm) = entry.judge(&key, &self.tally, now);
             self.set_alarm(&key, alarm);
             if write.is_some() {
                 return write;
@@ -166,7 +185,7 @@ impl Ledger {
 }
 
 impl Entry {
-    fn new(facts: &Arc<DistributionFacts>, present: Option<&Arc<Value>>) -> Self {
+    fn new(facts: &Arc<DistributionFacts>, present: Option<&Arc<Value>>, now: Instant) -> Self {
         Self {
             facts: Arc::clone(facts),
             present: present.cloned(),
@@ -174,11 +193,22 @@ impl Entry {
             writing: false,
             alarm: None,
             retry: None,
+            settled_at: now + SETTLING,
         }
     }
 
+    /// Whether every replica has served this generation, and that is told.
+    fn is_deployed(&self) -> bool {
+        self.stands.as_ref().is_some_and(|status| Fleet::kept(status, self.facts.generation).is_some())
+    }
+
     /// Whether anything is new.
-    fn observe(&mut self, facts: &Arc<DistributionFacts>, present: Option<&Arc<Value>>) -> bool {
+    fn observe(
+        &mut self,
+        facts: &Arc<DistributionFacts>,
+        present: Option<&Arc<Value>>,
+        now: Instant,
+    ) -> bool {
         let same_present = match (&self.present, present) {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
             (None, None) => true,
@@ -192,14 +222,19 @@ impl Entry {
         if self.facts.generation != facts.generation || self.facts.uid != facts.uid {
             // An edit may be the remedy.
             self.retry = None;
+            self.settled_at = now + SETTLING;
         }
         self.facts = Arc::clone(facts);
         !(same_present && same_facts)
     }
 
     /// The write that is due now, if any, and when to look again.
-    fn judge(&mut self, key: &ObjectKey, now: Moment) -> (Option<Write>, Option<Instant>) {
-        let mut judgement = finish(&self.facts, Fleet::ALONE, whole_second(now.calendar));
+    fn judge(&mut self, key: &ObjectKey, tally: &Tally, now: Moment) -> (Option<Write>, Option<Instant>) {
+        let fleet = tally.fleet(&self.facts, self.stands.as_ref());
+        if !fleet.is_complete() && self.settled_at > now.steady {
+            return (None, Some(self.settled_at));
+        }
+        let mut judgement = finish(&self.facts, fleet, whole_second(now.calendar));
         if let Some(stands) = &self.stands {
             keep_times(&mut judgement.status, stands);
         }

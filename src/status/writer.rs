@@ -21,6 +21,7 @@ use super::apply::{Failure, apply};
 use super::leader::Leadership;
 use super::ledger::{Ledger, Moment, Write};
 use crate::conditions::facts::Facts;
+use crate::conditions::roster::Roster;
 use crate::conditions::story;
 use crate::object::ObjectKey;
 use crate::telemetry::metrics::Metrics;
@@ -53,14 +54,16 @@ impl Default for Limits {
     }
 }
 
-/// What the writer is made of. `R` is what a finished round hands on: facts, and whatever else.
-pub struct Writer<R> {
+/// What the writer is made of.
+pub struct Writer {
     /// Writes.
     pub client: Client,
     /// The facts, newest wins; none before the first table.
-    pub rounds: watch::Receiver<Option<R>>,
+    pub facts: watch::Receiver<Option<Arc<Facts>>>,
     /// What stands in the cluster.
     pub present: Present,
+    /// The live replicas, and what each has judged; none before they have been listed, and then nothing is written.
+    pub roster: watch::Receiver<Option<Arc<Roster>>>,
     /// Whether this replica is the one that writes.
     pub leadership: Leadership,
     /// The calendar.
@@ -72,18 +75,18 @@ pub struct Writer<R> {
 }
 
 /// Writes statuses until `stop`, or until nobody hands on facts any more.
-pub async fn run<R: AsRef<Facts>>(mut writer: Writer<R>, stop: CancellationToken) {
+pub async fn run(mut writer: Writer, stop: CancellationToken) {
     let mut ledger = Ledger::default();
     let mut calls = FuturesUnordered::new();
     let mut voice = Voice::default();
-    writer.rounds.mark_changed(); // what was found before we began counts, too
+    writer.facts.mark_changed(); // what was found before we began counts, too
     let mut gathered: Option<Instant> = None;
     loop {
         let never = Instant::now() + NEVER;
         let alarm = ledger.next_alarm().unwrap_or(never);
         tokio::select! {
             // 1. Something changed: gather for a moment what comes with it.
-            changed = changed(&mut writer.rounds, &mut writer.present), if gathered.is_none() => {
+            changed = changed(&mut writer.facts, &mut writer.present, &mut writer.roster), if gathered.is_none() => {
                 if changed.is_err() {
                     return;
                 }
@@ -114,21 +117,24 @@ pub async fn run<R: AsRef<Facts>>(mut writer: Writer<R>, stop: CancellationToken
     }
 }
 
-async fn changed<R>(
-    rounds: &mut watch::Receiver<Option<R>>,
+async fn changed(
+    facts: &mut watch::Receiver<Option<Arc<Facts>>>,
     present: &mut Present,
+    roster: &mut watch::Receiver<Option<Arc<Roster>>>,
 ) -> Result<(), watch::error::RecvError> {
     tokio::select! {
-        changed = rounds.changed() => changed,
+        changed = facts.changed() => changed,
         changed = present.changes.changed() => changed,
+        changed = roster.changed() => changed,
     }
 }
 
-fn observe<R: AsRef<Facts>>(writer: &mut Writer<R>, ledger: &mut Ledger) {
+fn observe(writer: &mut Writer, ledger: &mut Ledger) {
     writer.present.changes.mark_unchanged();
     let present = (writer.present.read)();
-    if let Some(round) = writer.rounds.borrow_and_update().as_ref() {
-        ledger.observe(round.as_ref(), &present);
+    let Some(roster) = writer.roster.borrow_and_update().clone() else { return };
+    if let Some(facts) = writer.facts.borrow_and_update().as_ref() {
+        ledger.observe(facts, &present, roster, Instant::now());
     }
 }
 

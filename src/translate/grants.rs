@@ -126,7 +126,8 @@ mod tests {
     fn what_does_not_decode_any_more_grants_nothing() {
         let from = json!({"group": "tidegate.io", "kind": "Distribution", "namespace": "shop"});
         let mut snapshot = granting(&json!({"from": [from], "to": [{"group": "", "kind": "Service"}]}));
-        let problem = Undecodable { uid: None, generation: None, message: "bad".to_owned() };
+        let problem =
+            Undecodable { uid: None, class_name: None, generation: None, message: "bad".to_owned() };
         let grant = (Kind::ReferenceGrant, ObjectKey::new("bank", "grant"));
         snapshot.problems.undecodable.insert(grant, problem);
         assert!(!permits(&snapshot, "bank"));

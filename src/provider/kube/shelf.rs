@@ -109,6 +109,7 @@ impl<K: Watched> Shelf<K> {
         let forgotten = self.objects.get(&key).is_some_and(another) && self.objects.remove(&key).is_some();
         let problem = Undecodable {
             uid: observed.uid().map(str::to_owned),
+            class_name: observed.class_name.clone(),
             generation: observed.generation(),
             message: message.to_owned(),
         };

@@ -128,7 +128,8 @@ impl Watch {
 
     /// Takes one event. `listing` gathers a list until it is complete, so that the live objects never go.
     fn take<K: Watched>(&self, event: Event<Observed<K>>, listing: &mut Option<Vec<Observed<K>>>) {
-        let ours = |object: &Observed<K>| !K::HAS_CLASS || self.task.class.owns(object.class_name.as_deref());
+        let ours =
+            |object: &Observed<K>| !K::HAS_CLASS || self.task.class.serves(object.class_name.as_deref());
         let scope = &self.task.scope;
         match event {
             Event::Init => *listing = Some(Vec::new()),

@@ -52,7 +52,7 @@ impl Catalog {
         for ((_, key), object) in &self.objects {
             let key: ObjectKey = key.clone();
             match object {
-                Object::Distribution(it) if !class.owns(it.spec.class_name.as_deref()) => {}
+                Object::Distribution(it) if !class.serves(it.spec.class_name.as_deref()) => {}
                 Object::Distribution(it) => drop(snapshot.distributions.insert(key, it.clone())),
                 Object::Service(it) => drop(snapshot.services.insert(key, it.clone())),
                 Object::EndpointSlice(it) => drop(snapshot.endpoint_slices.insert(key, it.clone())),

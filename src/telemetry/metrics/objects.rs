@@ -25,6 +25,8 @@ pub struct Objects {
     pub certificates: BTreeMap<ObjectKey, f64>,
     /// Objects whose newest version does not decode, by kind; the last good one is served.
     pub kept_last_good: Vec<(ObjectKey, &'static str)>,
+    /// The other replicas, as the leader sees them, and whether each has long not taken what that has.
+    pub lagging: Vec<(String, bool)>,
 }
 
 /// Looks up the present [`Objects`]; nothing before there is somebody to ask.
@@ -66,6 +68,11 @@ impl Collector for PresentObjects {
         for (key, kind) in &objects.kept_last_good {
             let labels = Labels(vec![("namespace", &key.namespace), ("name", &key.name), ("kind", kind)]);
             family.gauge(&labels, 1.0)?;
+        }
+        let help = "1 where a replica has long not taken what the leader has; only the leader tells";
+        let mut family = Family::begin(&mut encoder, "replica_lagging", help, MetricType::Gauge)?;
+        for (replica, lags) in &objects.lagging {
+            family.gauge(&Labels(vec![("replica", replica)]), f64::from(u8::from(*lags)))?;
         }
         Ok(())
     }

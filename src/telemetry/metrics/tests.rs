@@ -88,6 +88,7 @@ fn count_everything(metrics: &Metrics) -> (TunnelMetrics, Entered, Counted) {
         conditions: vec![(key.clone(), "Ready".to_owned(), "True".to_owned())],
         certificates: BTreeMap::from([(key.clone(), 1.0)]),
         kept_last_good: vec![(key.clone(), "Service")],
+        lagging: vec![("edge-2".to_owned(), true)],
     };
     let endpoints = OriginEndpoints { distribution: key, origin: "api".to_owned(), serving: 1, ejected: 0 };
     metrics.endpoints(move || vec![endpoints.clone()]);

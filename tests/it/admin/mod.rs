@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate::admin::{self, Found, Sources, Voice};
 use tidegate::conditions::facts::Facts;
+use tidegate::conditions::roster::Roster;
 use tidegate::dataplane::Handle;
 use tidegate::drain::{self, Controller, Phase};
 use tidegate::object::ObjectKey;
@@ -57,6 +58,7 @@ impl Server {
         let metrics = Metrics::new(Build { version: "0", commit: "0" });
         let (controller, drain) = drain::channel();
         let (rounds, found) = watch::channel(None);
+        let (_, roster) = watch::channel(Some(Arc::new(Roster::alone("edge-1"))));
         let (judged, judgements) = watch::channel(None);
         let debug_from = vec![debug_from.parse().unwrap()];
         let (metrics_too, judgements_too) = (metrics.clone(), judgements.clone());
@@ -69,7 +71,7 @@ impl Server {
             debug_from,
         };
         let _tasks = [
-            tokio::spawn(admin::follow(found, judged, metrics, Voice::Silent, Timestamp::now)),
+            tokio::spawn(admin::follow(found, roster, judged, metrics, Voice::Silent, Timestamp::now)),
             tokio::spawn(admin::serve(listener, sources, CancellationToken::new())),
         ]
         .map(AbortOnDropHandle::new);
@@ -108,7 +110,8 @@ impl Server {
 }
 
 fn nothing_found() -> Found {
-    Found { table: RoutingTable::default(), facts: Arc::new(Facts::default()), snapshot: Arc::default() }
+    let facts = Arc::new(Facts::default());
+    Found { table: RoutingTable::default(), own: Arc::clone(&facts), facts, snapshot: Arc::default() }
 }
 
 /// What translation finds about a Distribution whose Service is missing.
@@ -138,7 +141,8 @@ fn translated(distribution: Value) -> Found {
     let options =
         Options { default_certificate: None, endpoint_addresses: EndpointAddresses::Cluster, zone: None };
     let translation = translate(&snapshot, &options, Memory::default());
-    Found { table: translation.table, facts: Arc::new(translation.facts), snapshot: Arc::new(snapshot) }
+    let facts = Arc::new(translation.facts);
+    Found { table: translation.table, own: Arc::clone(&facts), facts, snapshot: Arc::new(snapshot) }
 }
 
 #[tokio::test]

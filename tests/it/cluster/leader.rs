@@ -11,14 +11,14 @@ use tokio::time::{Instant, sleep};
 use super::harness::{Cluster, Tidegate, eventually};
 
 /// One Distribution and replicas that serve it, the first of which leads.
-struct Fleet {
-    cluster: Cluster,
-    first: Tidegate,
-    second: Tidegate,
+pub(super) struct Fleet {
+    pub(super) cluster: Cluster,
+    pub(super) first: Tidegate,
+    pub(super) second: Tidegate,
 }
 
 impl Fleet {
-    async fn start(name: &str) -> anyhow::Result<Self> {
+    pub(super) async fn start(name: &str) -> anyhow::Result<Self> {
         let cluster = Cluster::join(name).await?;
         let flags = ["--watch-namespaces", &cluster.namespace];
         let first = Tidegate::replica(&cluster, 1, &flags).await?;
@@ -31,7 +31,7 @@ impl Fleet {
     }
 
     /// Applies the Distribution with this comment, which makes a new generation.
-    async fn edit(&self, comment: &str) -> anyhow::Result<()> {
+    pub(super) async fn edit(&self, comment: &str) -> anyhow::Result<()> {
         let host = format!("{}.example.com", self.cluster.namespace);
         self.cluster
             .apply(&format!(
@@ -49,7 +49,7 @@ spec:
             .await
     }
 
-    async fn read(&self, path: &str) -> anyhow::Result<String> {
+    pub(super) async fn read(&self, path: &str) -> anyhow::Result<String> {
         self.cluster.kubectl(&["get", "dist/web", &format!("--output=jsonpath={path}")]).await
     }
 
@@ -76,6 +76,7 @@ async fn leads(replica: &Tidegate) -> anyhow::Result<()> {
     .await
 }
 
+/// How often it has tried to write a status.
 async fn writes(replica: &Tidegate) -> anyhow::Result<u64> {
     let page = replica.ask("/metrics").await?;
     let counts =

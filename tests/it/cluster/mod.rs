@@ -9,6 +9,7 @@ mod addresses;
 mod admission;
 mod examples;
 mod first_light;
+mod fleet;
 mod grants;
 mod harness;
 mod install;

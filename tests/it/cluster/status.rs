@@ -10,9 +10,10 @@ use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tidegate::api::Distribution;
+use tidegate::conditions::roster::Roster;
 use tidegate::provider::kube::{KubeProvider, Limits, Settings};
 use tidegate::provider::{Class, Provider};
-use tidegate::reconcile::{self, Publication, Reconciler};
+use tidegate::reconcile::{self, Publication, Reconciler, Round};
 use tidegate::status::clock::Clock;
 use tidegate::status::leader::{self, Leadership};
 use tidegate::status::writer::{self, Present, Writer};
@@ -32,16 +33,18 @@ async fn control(cluster: &Cluster) -> anyhow::Result<DropGuard> {
     let stop = CancellationToken::new();
     let metrics = Metrics::new(Build { version: "0", commit: "0" });
     let settings = Settings {
-        class: Class { name: "tidegate".to_owned(), default: true },
+        class: Class { name: "tidegate".to_owned(), default: true, also: None },
         namespaces: vec![cluster.namespace.clone()],
         limits: Limits::default(),
     };
     let (provider, watchers) = KubeProvider::start(&client, &settings, &metrics, &stop);
     tokio::spawn(async move { watchers.run().await.expect("no watcher ends by itself") });
-    let rounds = watch::Sender::new(None);
+    let (rounds, mut finished) = watch::channel::<Option<Round>>(None);
+    let facts = watch::Sender::new(None);
+    let roster = watch::Sender::new(Some(Arc::new(Roster::alone("alone"))));
     let writer = Writer {
         client,
-        rounds: rounds.subscribe(),
+        facts: facts.subscribe(),
         present: Present {
             changes: provider.status_changes(),
             read: Box::new({
@@ -49,12 +52,19 @@ async fn control(cluster: &Cluster) -> anyhow::Result<DropGuard> {
                 move || provider.statuses()
             }),
         },
+        roster: roster.subscribe(),
         leadership: alone(),
         clock: Timestamp::now,
         metrics: metrics.clone(),
         limits: writer::Limits::default(),
     };
     tokio::spawn(writer::run(writer, stop.clone()));
+    tokio::spawn(async move {
+        while finished.changed().await.is_ok() {
+            facts.send_replace(finished.borrow_and_update().as_ref().map(|round| Arc::clone(&round.facts)));
+        }
+        drop(roster);
+    });
     let reconciler = Reconciler {
         provider: Arc::new(provider) as Arc<dyn Provider>,
         options: Options {

@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 async fn start(cluster: &Cluster, limits: Limits) -> anyhow::Result<(KubeProvider, DropGuard)> {
     let stop = CancellationToken::new();
     let settings = Settings {
-        class: Class { name: "tidegate".to_owned(), default: true },
+        class: Class { name: "tidegate".to_owned(), default: true, also: None },
         namespaces: vec![cluster.namespace.clone()],
         limits,
     };

@@ -117,7 +117,7 @@ fn add_distribution(document: &Value, snapshot: &mut Snapshot) {
             let metadata = &document["metadata"];
             let uid = metadata["uid"].as_str().map(str::to_owned);
             let generation = metadata["generation"].as_i64();
-            let problem = Undecodable { uid, generation, message: error.to_string() };
+            let problem = Undecodable { uid, class_name: None, generation, message: error.to_string() };
             snapshot.problems.undecodable.insert(place, problem);
         }
     }

@@ -50,7 +50,7 @@ async fn wait_until_served(provider: &Manifests, expected: &[&str]) -> Snapshot 
 }
 
 fn class() -> Class {
-    Class { name: "tidegate".to_owned(), default: true }
+    Class { name: "tidegate".to_owned(), default: true, also: None }
 }
 
 fn open(path: &Path) -> Manifests {

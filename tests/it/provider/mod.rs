@@ -24,7 +24,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) fn settings() -> Settings {
     Settings {
-        class: Class { name: "tidegate".to_owned(), default: true },
+        class: Class { name: "tidegate".to_owned(), default: true, also: None },
         namespaces: Vec::new(),
         limits: Limits {
             patience: Duration::from_millis(300),

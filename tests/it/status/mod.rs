@@ -1,5 +1,6 @@
 //! What the status writer writes, and when it does not write.
 
+mod fleet;
 mod leading;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate::conditions::facts::{DistributionFacts, Facts, Finding, Served};
 use tidegate::conditions::reasons::Reason;
+use tidegate::conditions::roster::Roster;
 use tidegate::object::ObjectKey;
 use tidegate::status::clock::Clock;
 use tidegate::status::leader::{self, Reins};
@@ -31,6 +33,7 @@ struct Bench {
     present_changes: watch::Sender<()>,
     metrics: Metrics,
     reins: Reins,
+    _roster: watch::Sender<Option<Arc<Roster>>>,
     _stop: DropGuard,
 }
 
@@ -50,13 +53,15 @@ impl Bench {
         let metrics = Metrics::new(Build { version: "0", commit: "0" });
         let reading = Arc::clone(&present);
         let (reins, leadership) = leader::channel(Clock::system());
+        let roster = watch::Sender::new(Some(Arc::new(Roster::alone("edge-1"))));
         let writer = Writer {
             client: stub.client(),
-            rounds: facts.subscribe(),
+            facts: facts.subscribe(),
             present: Present {
                 changes: present_changes.subscribe(),
                 read: Box::new(move || reading.lock().unwrap().clone()),
             },
+            roster: roster.subscribe(),
             leadership,
             clock: Timestamp::now,
             metrics: metrics.clone(),
@@ -64,12 +69,20 @@ impl Bench {
         };
         let stop = CancellationToken::new();
         tokio::spawn(writer::run(writer, stop.clone()));
-        Self { stub: stub.clone(), facts, present, present_changes, metrics, reins, _stop: stop.drop_guard() }
+        Self {
+            stub: stub.clone(),
+            facts,
+            present,
+            present_changes,
+            metrics,
+            reins,
+            _roster: roster,
+            _stop: stop.drop_guard(),
+        }
     }
 
     fn find(&self, facts: &[(&str, DistributionFacts)]) {
-        let facts = facts.iter().map(|(name, facts)| (key(name), Arc::new(facts.clone()))).collect();
-        self.facts.send_replace(Some(Arc::new(Facts(facts))));
+        self.facts.send_replace(Some(found(facts)));
     }
 
     /// What the provider would see: the status that stands in the cluster now.
@@ -95,6 +108,11 @@ impl Bench {
         };
         timeout(LIMIT, comes).await.expect("the write comes in time")
     }
+}
+
+fn found(facts: &[(&str, DistributionFacts)]) -> Arc<Facts> {
+    let facts = facts.iter().map(|(name, facts)| (key(name), Arc::new(facts.clone()))).collect();
+    Arc::new(Facts(facts))
 }
 
 fn stub_with(names: &[&str]) -> Stub {

@@ -14,7 +14,7 @@ fn files(texts: &[(&str, &str)]) -> Files {
 }
 
 fn class() -> Class {
-    Class { name: "tidegate".to_owned(), default: true }
+    Class { name: "tidegate".to_owned(), default: true, also: None }
 }
 
 /// `name=text` of each Secret.
