@@ -16,6 +16,7 @@ mod replica;
 mod serve;
 mod signals;
 mod source;
+mod status;
 mod tasks;
 
 use std::ffi::OsString;
@@ -58,6 +59,7 @@ enum Command {
     /// 3 when the drain's deadline cut connections.
     Serve(Box<Settings>),
     Demo(demo::Demo),
+    Status(status::Status),
     Connections(connections::Connections),
     Check(check::Check),
     Explain(explain::Explain),
@@ -98,6 +100,7 @@ fn execute(command: Command) -> anyhow::Result<End> {
     match command {
         Command::Serve(settings) => serve::run(&settings),
         Command::Demo(demo) => demo::run(&demo),
+        Command::Status(asked) => status::run(&asked),
         Command::Connections(asked) => connections::run(&asked),
         Command::Check(asked) => check::run(&asked),
         Command::Explain(asked) => explain::run(&asked),

@@ -1,5 +1,6 @@
 //! What `Deployed` says while replicas join, stop and leave: processes beside a real API server, with the chart's rights.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -74,6 +75,32 @@ async fn replicas_that_join_and_leave_flip_nothing() -> anyhow::Result<()> {
     sleep(Duration::from_secs(2)).await;
     assert_eq!(fleet.read("{.metadata.resourceVersion}").await?, settled);
     Ok(())
+}
+
+#[tokio::test]
+async fn the_status_command_tells_the_fleet_and_what_is_not_ready() -> anyhow::Result<()> {
+    let fleet = Fleet::start("told").await?;
+    fleet.reads("2/2 True Deployed").await?;
+    let (first, second) =
+        (format!("{}-1", fleet.cluster.namespace), format!("{}-2", fleet.cluster.namespace));
+    eventually("each replica tells of both", async || {
+        for replica in [&fleet.first, &fleet.second] {
+            let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+                .args(["status", "--admin", &format!("http://{}", replica.admin())])
+                .output()?;
+            let table = String::from_utf8(output.stdout)?;
+            let row =
+                |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+            ensure!(row(&first).contains("Serving") && row(&first).contains("leader"), "{table}");
+            ensure!(row(&second).contains("Serving") && !row(&second).contains("leader"), "{table}");
+            ensure!(
+                table.contains("1 Distribution: 1 Degraded.") && table.contains("BackendNotFound"),
+                "{table}"
+            );
+        }
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

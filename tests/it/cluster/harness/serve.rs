@@ -86,6 +86,11 @@ impl Tidegate {
         Ok(rustix::process::kill_process(Pid::from_child(&self.process), signal)?)
     }
 
+    /// Where operators ask.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.logs.path().join("log")).unwrap_or_default()
