@@ -59,6 +59,8 @@ pub(crate) struct Record {
     pub(crate) event: Event,
     /// Why the proxy answered itself.
     pub(crate) reason: Option<&'static str>,
+    /// Whether that is why the proxy answered, not why an answer broke off.
+    answered_itself: bool,
     pub(crate) endpoint: Option<SocketAddr>,
     /// Endpoints that were tried.
     pub(crate) attempts: u32,
@@ -79,6 +81,7 @@ impl Record {
     pub(crate) fn unread(viewer: &Rc<Viewer>, reason: Reason) -> Self {
         let mut record = Self::new(Rc::clone(viewer), &HeaderMap::new());
         (record.status, record.reason) = (Some(reason.status()), Some(reason.as_str()));
+        record.answered_itself = true;
         record
     }
 
@@ -102,6 +105,7 @@ impl Record {
             status: None,
             event: Event::Request,
             reason: None,
+            answered_itself: false,
             endpoint: None,
             attempts: 0,
             origin_status: None,
@@ -122,6 +126,12 @@ impl Record {
         match &self.matched {
             Some((distribution, at)) => distribution.requests(*at).count(status, protocol, duration),
             None => metrics.unmatched().requests().count(status, protocol, duration),
+        }
+        if let (true, Some(reason)) = (self.answered_itself, self.reason) {
+            match &self.matched {
+                Some((distribution, _)) => distribution.metrics.answered_itself(status, reason),
+                None => metrics.unmatched().answered_itself(status, reason),
+            }
         }
         if let (Some(origin), Some(_), Some(first_byte)) =
             (self.origin(), self.origin_status, self.first_byte)
@@ -284,6 +294,7 @@ impl Account {
     /// Notes that the proxy answers itself.
     pub(crate) fn refused(&mut self, reason: Reason) {
         self.record.reason = Some(reason.as_str());
+        self.record.answered_itself = true;
     }
 
     /// Counts bytes of the answer's body.

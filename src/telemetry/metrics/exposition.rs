@@ -74,6 +74,7 @@ impl Collector for Traffic {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let distributions = self.live();
         requests(&mut encoder, &distributions)?;
+        own_answers(&mut encoder, &distributions)?;
         web_sockets(&mut encoder, &distributions)?;
         let origins: Vec<_> = distributions.iter().flat_map(|metrics| metrics.live_origins()).collect();
         self::origins(&mut encoder, &origins)
@@ -105,6 +106,18 @@ fn requests(encoder: &mut DescriptorEncoder<'_>, distributions: &Distributions) 
     for metrics in distributions {
         for (outcome, sum) in metrics.error_pages.values() {
             family.counter(&labels(metrics).with("result", outcome.as_str()), sum)?;
+        }
+    }
+    Ok(())
+}
+
+fn own_answers(encoder: &mut DescriptorEncoder<'_>, all: &Distributions) -> fmt::Result {
+    let help = "Requests that Tidegate answered by itself";
+    let mut family = Family::begin(encoder, "own_answers", help, MetricType::Counter)?;
+    for metrics in all {
+        for ((code, reason), sum) in metrics.own_answers.values() {
+            let code = code.to_string();
+            family.counter(&labels(metrics).with("code", &code).with("reason", reason), sum)?;
         }
     }
     Ok(())

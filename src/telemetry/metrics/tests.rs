@@ -76,6 +76,7 @@ fn count_everything(metrics: &Metrics) -> (TunnelMetrics, Entered, Counted) {
     web.requests().count(StatusCode::OK, "h1", Some(Duration::ZERO));
     web.web_socket_handshake_failed("websocket_version");
     web.error_page(PageOutcome::Served);
+    web.answered_itself(StatusCode::BAD_GATEWAY, "origin_reset");
     api.failed("origin_reset");
     api.failed_over(Failed::Status(503));
     let (tunnel, open) = (api.web_socket_opened("h1"), api.web_socket_opened("h1"));

@@ -32,6 +32,8 @@ pub struct DistributionMetrics {
     requests: Arc<RequestMetrics>,
     detail: Detail,
     behaviors: Mutex<BTreeMap<String, Weak<RequestMetrics>>>,
+    /// The requests that Tidegate answered by itself, by status and reason.
+    pub(super) own_answers: Counters<(u16, &'static str)>,
     pub(super) web_socket: WebSocketMetrics,
     pub(super) error_pages: Counters<PageOutcome>,
     origins: Mutex<BTreeMap<String, Weak<OriginMetrics>>>,
@@ -187,6 +189,7 @@ impl DistributionMetrics {
             requests: Arc::new(RequestMetrics::new(behavior)),
             detail,
             behaviors: Mutex::default(),
+            own_answers: Counters::default(),
             web_socket: WebSocketMetrics {
                 opened: Counter::default(),
                 closed: Counters::default(),
@@ -234,6 +237,11 @@ impl DistributionMetrics {
             }
             _ => vec![Arc::clone(&self.requests)],
         }
+    }
+
+    /// Counts a request that Tidegate answered by itself; `reason` as in `x-tidegate-error`.
+    pub fn answered_itself(&self, status: http::StatusCode, reason: &'static str) {
+        self.own_answers.add((status.as_u16(), reason), 1);
     }
 
     /// Counts a WebSocket handshake that was refused or failed; `reason` as in `x-tidegate-error`.

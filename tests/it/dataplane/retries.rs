@@ -244,6 +244,21 @@ async fn no_endpoint_is_asked_twice_for_one_request() {
     );
 }
 
+#[tokio::test]
+async fn what_tidegate_answers_by_itself_is_counted_apart_from_what_origins_answer() {
+    let get = "GET / HTTP/1.1\r\nHost: web.example\r\nConnection: close\r\n\r\n";
+    let origin = CountingOrigin::start(Behaviour::Answer(502)).await;
+    for (endpoint, counted) in [(nobody(), true), (origin.address, false)] {
+        let plane = plane(&[endpoint]);
+        assert_status(&plane.ask(get).await, 502);
+        let page = plane.metrics.encode().unwrap();
+        let of_web = r#"namespace="test",distribution="web",code="502""#;
+        assert!(page.contains(&format!("tidegate_requests_total{{{of_web},protocol=\"h1\"}} 1\n")), "{page}");
+        let own = format!("tidegate_own_answers_total{{{of_web},reason=\"origin_refused\"}} 1\n");
+        assert_eq!(page.contains(&own), counted, "{page}");
+    }
+}
+
 fn within_a_moment(origin: &mut Origin) {
     origin.completion_timeout = Some(Duration::from_millis(200));
 }
