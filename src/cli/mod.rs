@@ -12,7 +12,9 @@ mod dump;
 mod ending;
 mod explain;
 mod offline;
+mod probe;
 mod replica;
+mod request;
 mod serve;
 mod signals;
 mod source;
@@ -64,6 +66,7 @@ enum Command {
     Check(check::Check),
     Explain(explain::Explain),
     Dump(dump::Dump),
+    Probe(probe::Probe),
     Crd(crd::Crd),
 }
 
@@ -105,6 +108,7 @@ fn execute(command: Command) -> anyhow::Result<End> {
         Command::Check(asked) => check::run(&asked),
         Command::Explain(asked) => explain::run(&asked),
         Command::Dump(asked) => dump::run(&asked),
+        Command::Probe(asked) => probe::run(&asked),
         Command::Crd(asked) => crd::run(&asked),
     }
 }

@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use clap::{Args, Command, FromArgMatches};
 
 pub use self::contradiction::Contradiction;
+pub(crate) use self::duration::duration;
 pub use self::ending::Ending;
 pub use self::entrance::{Entrance, ProxyProtocol, UnderscoreHeaders};
 pub use self::objects::Objects;

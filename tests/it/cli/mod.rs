@@ -5,6 +5,7 @@ mod connections;
 mod descriptors;
 mod ending;
 mod explaining;
+mod probing;
 mod serving;
 
 use std::collections::BTreeMap;
