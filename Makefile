@@ -25,7 +25,7 @@ fuzz: ## Fuzz one target for long: TARGET=requests SECONDS=600
 crd: ## Write the CustomResourceDefinition: crds/distributions.yaml, the chart's copy of it, and docs/reference.md
 	@tests/generated write crd
 
-manifests: ## Write what is rendered from the chart: manifests/install.yaml
+manifests: ## Write what is rendered from the chart: manifests/{install,quickstart,kind}.yaml
 	@tests/generated write manifests
 
 cluster: ## A shell beside a Kubernetes API server; RUN='COMMAND' runs one command there instead

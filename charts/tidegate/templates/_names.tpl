@@ -7,6 +7,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The same for what has no namespace, so that a release in another one does not share it. */}}
+{{- define "tidegate.clusterName" -}}
+{{ .Release.Namespace }}-{{ include "tidegate.name" . }}
+{{- end -}}
+
 {{/* The labels that select the pods: they never change during a release's life. */}}
 {{- define "tidegate.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
@@ -16,6 +21,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "tidegate.labels" -}}
 {{ include "tidegate.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- with .Values.labels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "tidegate.serviceAccount" -}}
@@ -23,5 +31,22 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- default (include "tidegate.name" .) .Values.serviceAccount.name -}}
 {{- else -}}
 {{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "tidegate.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}:{{ default $.Chart.AppVersion .tag }}{{ with .digest }}@{{ . }}{{ end }}
+{{- end -}}
+{{- end -}}
+
+{{/* How many pods there are at least; of a DaemonSet nobody knows. */}}
+{{- define "tidegate.leastReplicas" -}}
+{{- if ne .Values.kind "Deployment" -}}
+0
+{{- else if .Values.autoscaling.enabled -}}
+{{ .Values.autoscaling.minReplicas }}
+{{- else -}}
+{{ .Values.replicas }}
 {{- end -}}
 {{- end -}}
