@@ -36,23 +36,40 @@ fn rendered(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-const TEMPLATE: [&str; 5] = ["template", "tidegate", "charts/tidegate", "--namespace", "tidegate-system"];
+const NAMESPACE: &str = "tidegate-system";
+const TEMPLATE: [&str; 5] = ["template", "tidegate", "charts/tidegate", "--namespace", NAMESPACE];
 
 fn template(settings: &[&str]) -> anyhow::Result<String> {
+    template_in(NAMESPACE, settings)
+}
+
+fn template_in(namespace: &str, settings: &[&str]) -> anyhow::Result<String> {
+    let release = ["template", "tidegate", "charts/tidegate", "--namespace", namespace];
     let settings = settings.iter().flat_map(|setting| ["--set-json", setting]);
-    rendered(&TEMPLATE.into_iter().chain(settings).collect::<Vec<_>>())
+    rendered(&release.into_iter().chain(settings).collect::<Vec<_>>())
 }
 
 /// The objects in rendered text.
-fn objects(text: &str) -> anyhow::Result<Vec<Value>> {
+pub(crate) fn objects(text: &str) -> anyhow::Result<Vec<Value>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text)?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 
 /// The rendered objects under these settings, without those of `helm test`.
 fn render(settings: &[&str]) -> anyhow::Result<Vec<Value>> {
-    let all = objects(&template(settings)?)?;
+    render_in(NAMESPACE, settings)
+}
+
+/// The same for a release in this namespace.
+pub(crate) fn render_in(namespace: &str, settings: &[&str]) -> anyhow::Result<Vec<Value>> {
+    let all = objects(&template_in(namespace, settings)?)?;
     Ok(all.into_iter().filter(|object| object["metadata"]["annotations"]["helm.sh/hook"].is_null()).collect())
+}
+
+/// What `helm test` makes for a release in this namespace.
+pub(crate) fn objects_of_test(namespace: &str, settings: &[&str]) -> anyhow::Result<Vec<Value>> {
+    let all = objects(&template_in(namespace, settings)?)?;
+    Ok(all.into_iter().filter(|object| object["metadata"]["annotations"]["helm.sh/hook"] == "test").collect())
 }
 
 /// What helm says when it refuses these settings.
@@ -78,6 +95,17 @@ pub(crate) fn render_variant(file: &Path, namespace: &str) -> anyhow::Result<Str
     let file = file.to_str().context("a path")?;
     rendered(&["template", "tidegate", "charts/tidegate", "--namespace", namespace, "--values", file])
         .with_context(|| file.to_owned())
+}
+
+/// Every rule that the chart's ServiceAccount has by default, wherever it has it.
+pub(crate) fn rules() -> anyhow::Result<Vec<Value>> {
+    let objects = render(&[])?;
+    let bound: Vec<&Value> =
+        objects.iter().filter(|object| object["subjects"][0]["name"] == "tidegate").collect();
+    let is_bound =
+        |role: &&Value| bound.iter().any(|binding| binding["roleRef"]["name"] == role["metadata"]["name"]);
+    let roles = objects.iter().filter(|object| object["rules"].is_array()).filter(is_bound);
+    Ok(roles.flat_map(|role| role["rules"].as_array().cloned().unwrap_or_default()).collect())
 }
 
 fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Option<&'a Value> {

@@ -3,11 +3,10 @@
 use anyhow::Context;
 use serde_json::Value;
 
-use super::{objects, of_kind, template};
+use super::{NAMESPACE, objects_of_test, of_kind};
 
 fn asked(settings: &[&str]) -> anyhow::Result<(Vec<Value>, Vec<String>)> {
-    let mut objects = objects(&template(settings)?)?;
-    objects.retain(|object| object["metadata"]["annotations"]["helm.sh/hook"] == "test");
+    let objects = objects_of_test(NAMESPACE, settings)?;
     let pod = of_kind(&objects, "Pod").context("no pod")?;
     let containers = pod["spec"]["containers"].as_array().context("no containers")?;
     let names = containers.iter().map(|container| container["name"].as_str().unwrap_or_default().to_owned());

@@ -37,6 +37,38 @@ async fn allowed(
     Ok(verbs.join(" "))
 }
 
+/// What `kubectl auth can-i --list` says of the chart's ServiceAccount, in any namespace and in its own.
+#[tokio::test]
+async fn all_that_the_account_may_do_is_what_the_list_says() -> anyhow::Result<()> {
+    let cluster = Cluster::join("permissions").await?;
+    let mut told = String::new();
+    for (title, namespace) in [("any namespace", cluster.namespace.as_str()), ("its own", "tidegate-system")]
+    {
+        let whose =
+            ["--as=system:serviceaccount:tidegate-system:tidegate", "--as-group=system:authenticated"];
+        let question = ["auth", "can-i", "--list", "--namespace", namespace];
+        let answer = cluster.kubectl(&[&question[..], &whose[..]].concat()).await?;
+        // The order of rules is not promised, and the width of columns follows their content.
+        let mut lines: Vec<_> = answer
+            .lines()
+            .skip(1)
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        lines.sort();
+        told += &format!("In {title}:\n{}\n\n", lines.join("\n"));
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/cluster/can-i.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &told)?;
+    }
+    assert_eq!(
+        std::fs::read_to_string(path)?,
+        told,
+        "UPDATE_GOLDEN=1 rewrites it: then read what has changed"
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_account_reads_what_routing_is_made_of_everywhere() -> anyhow::Result<()> {
     let cluster = Cluster::join("permissions").await?;

@@ -60,9 +60,24 @@ impl Cluster {
         client(&self.tidegate_kubeconfig()).await
     }
 
+    /// A client with the rights of this user, who has those that a test gives.
+    pub(crate) async fn client_of(&self, user: &str) -> anyhow::Result<kube::Client> {
+        let mut kubeconfig = read(&self.admin_kubeconfig())?;
+        for named in &mut kubeconfig.auth_infos {
+            let admin = named.auth_info.as_mut().context("the administrator has credentials")?;
+            admin.impersonate = Some(user.to_owned());
+        }
+        connect(kubeconfig).await
+    }
+
     /// For `tidegate serve --kubeconfig`.
     pub(crate) fn tidegate_kubeconfig(&self) -> PathBuf {
         self.folder.join("tidegate.kubeconfig")
+    }
+
+    /// For programs that are the administrator.
+    pub(crate) fn admin_kubeconfig(&self) -> PathBuf {
+        self.folder.join("admin.kubeconfig")
     }
 
     /// What kubectl says as the administrator, in the test's namespace.
@@ -74,7 +89,7 @@ impl Cluster {
     pub(crate) async fn kubectl_with(&self, arguments: &[&str], input: &str) -> anyhow::Result<String> {
         let mut child = Command::new("kubectl")
             .arg("--kubeconfig")
-            .arg(self.folder.join("admin.kubeconfig"))
+            .arg(self.admin_kubeconfig())
             .args(["--namespace", &self.namespace])
             .args(arguments)
             .stdin(Stdio::piped())
@@ -140,9 +155,16 @@ fn inside() -> anyhow::Result<PathBuf> {
 }
 
 async fn client(kubeconfig: &Path) -> anyhow::Result<kube::Client> {
-    let read = Kubeconfig::read_from(kubeconfig)
-        .with_context(|| format!("{} is not readable: did the control plane end?", kubeconfig.display()))?;
-    let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
+    connect(read(kubeconfig)?).await
+}
+
+fn read(kubeconfig: &Path) -> anyhow::Result<Kubeconfig> {
+    Kubeconfig::read_from(kubeconfig)
+        .with_context(|| format!("{} is not readable: did the control plane end?", kubeconfig.display()))
+}
+
+async fn connect(kubeconfig: Kubeconfig) -> anyhow::Result<kube::Client> {
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(kube::Client::try_from(config)?)
 }
 
