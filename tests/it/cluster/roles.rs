@@ -34,6 +34,7 @@ fn loss(resource: &str) -> anyhow::Result<Loss> {
         "services" => Loss::Kind(Kind::Service),
         "endpointslices" => Loss::Kind(Kind::EndpointSlice),
         "secrets" => Loss::Kind(Kind::Secret),
+        "referencegrants" => Loss::Kind(Kind::ReferenceGrant),
         "configmaps" => Loss::Named(Kind::ConfigMap),
         "distributions/status" | "events" | "leases" => Loss::Nothing,
         other => anyhow::bail!("the chart has a rule for {other}: say here what is lost without it"),
