@@ -172,6 +172,7 @@ mod tests {
             provider: Arc::clone(shelf) as Arc<dyn Provider>,
             options: Options {
                 default_certificate: None,
+                base_domain: None,
                 endpoint_addresses: EndpointAddresses::Standalone,
                 zone: None,
             },

@@ -78,6 +78,8 @@ struct Distribution<'j> {
     name: &'j str,
     generation: i64,
     state: Option<DistributionState>,
+    #[serde(rename = "domainName", skip_serializing_if = "Option::is_none")]
+    domain_name: Option<&'j str>,
     conditions: &'j [Condition],
     /// What is odd but works.
     warnings: Vec<Warning<'j>>,
@@ -127,6 +129,7 @@ fn distribution<'j>((key, judged): (&'j ObjectKey, &'j Arc<Judged>)) -> Distribu
         name: &key.name,
         generation: judged.facts.generation,
         state: judged.status.state,
+        domain_name: judged.status.domain_name.as_deref(),
         conditions: &judged.status.conditions,
         warnings: judged.facts.warnings.iter().map(warning).collect(),
     }

@@ -222,6 +222,7 @@ mod tests {
             enabled: true,
             served: Served::Yes,
             aliases: Vec::new(),
+            domain_name: None,
             origins: Vec::new(),
             certificate: Some(certificate),
             findings: Vec::new(),

@@ -14,7 +14,7 @@ use crate::object::ObjectKey;
 use crate::provider::manifests::Reading;
 use crate::snapshot::FileProblem;
 use crate::table::explain::{Explanation, Kind, Question, explain};
-use crate::translate::Translation;
+use crate::translate::{BaseDomain, Translation};
 
 /// Where redirects to HTTPS lead by default.
 const HTTPS: u16 = 443;
@@ -70,6 +70,10 @@ pub(super) struct Explain {
     /// With --manifests: the Secret for Distributions without `viewerCertificate`, as in `tidegate serve`
     #[arg(long, value_name = "NAMESPACE/NAME", requires = "manifests")]
     default_certificate: Option<ObjectKey>,
+
+    /// With --manifests: the domain below which every Distribution has a name, as in `tidegate serve`
+    #[arg(long, value_name = "DOMAIN", requires = "manifests", value_parser = BaseDomain::parse)]
+    base_domain: Option<BaseDomain>,
 
     /// For people, or the JSON of the page /explain
     #[arg(long, value_name = "FORMAT", default_value = "text", value_enum)]
@@ -138,7 +142,7 @@ fn of_manifests(asked: &Explain, question: &Question) -> anyhow::Result<Explanat
     for FileProblem { path, line, column, field, message } in reading.problems() {
         note(format_args!("{}:{line}:{column}: {field}: {message}", path.display()));
     }
-    let default_certificate = asked.default_certificate.clone();
-    let Translation { table, facts, .. } = translated(&reading, &asked.class_name, default_certificate);
+    let (certificate, domain) = (asked.default_certificate.clone(), asked.base_domain.clone());
+    let Translation { table, facts, .. } = translated(&reading, &asked.class_name, certificate, domain);
     Ok(explain(&table, question, HTTPS).with_findings(|key| facts.told(key)))
 }

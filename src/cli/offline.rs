@@ -3,7 +3,7 @@
 use crate::object::ObjectKey;
 use crate::provider::Class;
 use crate::provider::manifests::Reading;
-use crate::translate::{EndpointAddresses, Memory, Options, Translation, translate};
+use crate::translate::{BaseDomain, EndpointAddresses, Memory, Options, Translation, translate};
 
 /// The class that Distributions without one belong to.
 pub(super) const DEFAULT_CLASS: &str = "tidegate";
@@ -14,9 +14,10 @@ pub(super) fn translated(
     reading: &Reading,
     class_name: &str,
     default_certificate: Option<ObjectKey>,
+    base_domain: Option<BaseDomain>,
 ) -> Translation {
     let class = Class { name: class_name.to_owned(), default: class_name == DEFAULT_CLASS, also: None };
     let endpoint_addresses = EndpointAddresses::Standalone;
-    let options = Options { default_certificate, endpoint_addresses, zone: None };
+    let options = Options { default_certificate, base_domain, endpoint_addresses, zone: None };
     translate(&reading.snapshot(&class), &options, Memory::default())
 }

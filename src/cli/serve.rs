@@ -196,7 +196,7 @@ async fn start_control(
     let (rounds, finished) = watch::channel(None);
     let reconciler = Reconciler {
         provider: source.provider(),
-        options: source.options(settings),
+        options: source.options(settings)?,
         publish: publish_to(plane.clone()),
         rounds,
         metrics: metrics.config(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use crate::status::leader::{self, Candidate};
 use crate::status::replica::{Pod, Replica};
 use crate::status::writer::{self, Present, Writer};
 use crate::telemetry::metrics::Metrics;
-use crate::translate::{EndpointAddresses, Options};
+use crate::translate::{BaseDomain, EndpointAddresses, Options};
 
 /// An open source of objects.
 pub(super) enum Source {
@@ -60,16 +61,21 @@ impl Source {
     }
 
     /// What translation must know of the source.
-    pub(super) fn options(&self, settings: &Settings) -> Options {
+    ///
+    /// # Errors
+    /// A base domain that is none.
+    pub(super) fn options(&self, settings: &Settings) -> anyhow::Result<Options> {
         let endpoint_addresses = match self {
             Self::Files(_) => EndpointAddresses::Standalone,
             Self::Cluster { .. } => EndpointAddresses::Cluster,
         };
-        Options {
+        let base_domain = settings.viewers.base_domain.as_deref().map(BaseDomain::parse).transpose();
+        Ok(Options {
             default_certificate: settings.viewers.default_certificate.clone(),
+            base_domain: base_domain.context("--base-domain")?,
             endpoint_addresses,
             zone: settings.objects.zone().map(str::to_owned),
-        }
+        })
     }
 
     /// Who logs what becomes of Distributions.

@@ -37,6 +37,8 @@ pub struct DistributionFacts {
     pub served: Served,
     /// The aliases in the order of the spec, and who holds each.
     pub aliases: Vec<AliasFact>,
+    /// The name under the base domain, where there is one.
+    pub domain_name: Option<String>,
     /// The origins in the order of the spec.
     pub origins: Vec<OriginFact>,
     /// The certificate that ends first; none without TLS.

@@ -63,7 +63,7 @@ impl Fleet {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
     /// The whole status; each condition's `lastTransitionTime` is `now`: who writes it keeps the time of a
-    /// condition that did not flip. `domainName` and `loadBalancer` are the writer's to add.
+    /// condition that did not flip. `loadBalancer` is the writer's to add.
     pub status: DistributionStatus,
     /// When a certificate comes near its end or reaches it.
     pub look_again_at: Option<Timestamp>,
@@ -92,6 +92,7 @@ pub fn finish(facts: &DistributionFacts, fleet: Fleet, now: Timestamp) -> Judgem
     let status = DistributionStatus {
         observed_generation: Some(facts.generation),
         state: Some(state),
+        domain_name: facts.domain_name.clone(),
         hosts: hosts(facts),
         replicas: Some(format!("{}/{}", fleet.serving, fleet.alive)),
         certificate: facts.certificate.as_ref().map(|certificate| CertificateStatus {
@@ -184,9 +185,9 @@ fn condition(verdict: Verdict, generation: i64, now: Timestamp) -> Condition {
     }
 }
 
-/// `a.example.com +2`.
+/// `a.example.com +2`; without aliases the name under the base domain.
 fn hosts(facts: &DistributionFacts) -> Option<String> {
-    let (first, others) = facts.aliases.split_first()?;
+    let Some((first, others)) = facts.aliases.split_first() else { return facts.domain_name.clone() };
     Some(match others.len() {
         0 => first.name.clone(),
         more => format!("{} +{more}", first.name),
@@ -236,6 +237,7 @@ mod tests {
             enabled: true,
             served: Served::Yes,
             aliases: vec![AliasFact { name: "a.example.com".to_owned(), holder: AliasHolder::Ours }],
+            domain_name: None,
             origins: Vec::new(),
             certificate: None,
             findings: reasons.iter().map(finding).collect(),

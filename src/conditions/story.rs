@@ -93,6 +93,7 @@ mod tests {
             enabled: true,
             served: Served::Yes,
             aliases: Vec::new(),
+            domain_name: None,
             origins: Vec::new(),
             certificate: None,
             findings: reasons.iter().map(finding).collect(),

@@ -121,6 +121,7 @@ mod tests {
         snapshot.endpoint_slices.insert(key(), Arc::new(serde_json::from_value(slice).unwrap()));
         let options = Options {
             default_certificate: None,
+            base_domain: None,
             endpoint_addresses: EndpointAddresses::Standalone,
             zone: None,
         };

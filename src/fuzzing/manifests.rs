@@ -41,5 +41,10 @@ pub(super) fn snapshot(input: &[u8]) -> Snapshot {
 
 /// Those of a proxy beside its origins.
 pub(super) fn options() -> Options {
-    Options { default_certificate: None, endpoint_addresses: EndpointAddresses::Standalone, zone: None }
+    Options {
+        default_certificate: None,
+        base_domain: None,
+        endpoint_addresses: EndpointAddresses::Standalone,
+        zone: None,
+    }
 }

@@ -43,6 +43,12 @@ pub struct Viewers {
     #[arg(long, env = "TIDEGATE_DEFAULT_CERTIFICATE", value_name = "NAMESPACE/NAME")]
     pub default_certificate: Option<ObjectKey>,
 
+    /// The domain below which every Distribution is also served, as NAME-NAMESPACE.DOMAIN
+    ///
+    /// No alias may lie below it. One wildcard certificate, `*.DOMAIN`, as the default one covers all of them.
+    #[arg(long, env = "TIDEGATE_BASE_DOMAIN", value_name = "DOMAIN")]
+    pub base_domain: Option<String>,
+
     /// The port in the Location of a redirect to HTTPS; 443 is left out of it
     #[arg(long, env = "TIDEGATE_HTTPS_REDIRECT_PORT", value_name = "N", default_value_t = 443)]
     pub https_redirect_port: u16,

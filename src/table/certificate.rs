@@ -93,6 +93,8 @@ pub struct Certificates {
     pub by_distribution: BTreeMap<ObjectKey, OwnCertificate>,
     /// For Distributions without `viewerCertificate`, and for names that nobody owns.
     pub default: Option<Arc<Certificate>>,
+    /// The domain below which every Distribution has a name, which its own certificate need not cover.
+    pub base_domain: Option<HostName>,
 }
 
 /// What a Distribution's `viewerCertificate` gave.
@@ -108,11 +110,25 @@ impl Certificates {
     /// The certificate for a name that `owner` answers for: its own, or the default one where it names none and
     /// the default covers the name. None: the handshake is refused.
     pub fn of_owner(&self, owner: &ObjectKey, host: &HostName) -> Option<&Arc<Certificate>> {
+        if let Some(default) = self.of_base_domain(owner, host) {
+            return Some(default);
+        }
         match self.by_distribution.get(owner) {
             Some(OwnCertificate::Usable(certificate)) => Some(certificate),
             Some(OwnCertificate::Unusable) => None,
             None => self.default.as_ref().filter(|default| default.covers(host)),
         }
+    }
+
+    /// The default certificate, for a name under the base domain that it covers and the owner's own does not.
+    pub(crate) fn of_base_domain(&self, owner: &ObjectKey, host: &HostName) -> Option<&Arc<Certificate>> {
+        let domain = self.base_domain.as_ref()?;
+        if host.parents().next() != Some(domain.as_str()) {
+            return None;
+        }
+        let own = self.by_distribution.get(owner);
+        let own = own.is_some_and(|own| matches!(own, OwnCertificate::Usable(own) if own.covers(host)));
+        self.default.as_ref().filter(|default| !own && default.covers(host))
     }
 }
 
@@ -149,6 +165,7 @@ mod tests {
                 (bad.clone(), OwnCertificate::Unusable),
             ]),
             default: Some(certificate("*.example.com")),
+            base_domain: None,
         };
         let shown = |owner, name| {
             let host = HostName::parse(name).unwrap();
@@ -158,5 +175,36 @@ mod tests {
         assert_eq!(shown(&bad, "a.example.com"), None);
         assert_eq!(shown(&without, "a.example.com"), Some("*.example.com"));
         assert_eq!(shown(&without, "a.example.org"), None);
+    }
+
+    #[test]
+    fn a_name_under_the_base_domain_has_the_default_certificate_unless_the_own_one_names_it() {
+        let [good, bad, own] = ["good", "bad", "own"].map(|name| ObjectKey::new("shop", name));
+        let mut certificates = Certificates {
+            by_distribution: BTreeMap::from([
+                (good.clone(), OwnCertificate::Usable(certificate("www.example.org"))),
+                (bad.clone(), OwnCertificate::Unusable),
+                (own.clone(), OwnCertificate::Usable(certificate("own-shop.example.com"))),
+            ]),
+            default: Some(certificate("*.example.com")),
+            base_domain: HostName::parse("example.com").ok(),
+        };
+        let shown = |certificates: &Certificates, owner, name| {
+            let host = HostName::parse(name).unwrap();
+            certificates.of_owner(owner, &host).map(|shown| shown.fingerprint.clone())
+        };
+        let is = |text: &str| Some(text.to_owned());
+        assert_eq!(shown(&certificates, &good, "good-shop.example.com"), is("*.example.com"));
+        assert_eq!(shown(&certificates, &bad, "bad-shop.example.com"), is("*.example.com"));
+        assert_eq!(shown(&certificates, &own, "own-shop.example.com"), is("own-shop.example.com"));
+        assert_eq!(shown(&certificates, &good, "www.example.org"), is("www.example.org"));
+        assert_eq!(
+            shown(&certificates, &good, "example.com"),
+            is("www.example.org"),
+            "the domain is no name under it"
+        );
+        assert_eq!(shown(&certificates, &bad, "www.example.org"), None);
+        certificates.base_domain = None;
+        assert_eq!(shown(&certificates, &bad, "bad-shop.example.com"), None);
     }
 }

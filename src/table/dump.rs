@@ -36,7 +36,8 @@ impl RoutingTable {
             .map(|routes| (routes.distribution.to_string(), self.distribution(routes)))
             .collect();
         let default = self.certificates.default.as_deref().map(fingerprint);
-        json!({ "defaultCertificate": default, "distributions": distributions })
+        let base_domain = self.certificates.base_domain.as_ref().map(HostName::as_str);
+        json!({ "baseDomain": base_domain, "defaultCertificate": default, "distributions": distributions })
     }
 
     fn distribution(&self, routes: &Routes) -> Value {

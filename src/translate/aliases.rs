@@ -5,7 +5,10 @@
 //! - Between namespaces, a younger claim below an older wildcard of another namespace is refused: nobody can
 //!   take a part of what is already answered. The wildcard that counts is the one which answers for the name so
 //!   far, the longest above it.
+//!   The one who holds it may delegate to namespaces (`delegateAliasesTo`): their claims stand, and from then on
+//!   it is their wildcard that counts for what lies under it.
 //! - Within a namespace the more specific name simply wins.
+//! - What lies under the base domain is nobody's to claim: there every Distribution has its own name.
 //!
 //! Nothing here depends on whether a Distribution is served: a disabled one keeps its aliases.
 
@@ -13,12 +16,22 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::base_domain::BaseDomain;
 use super::inputs::Inputs;
 use crate::api::Distribution;
 use crate::conditions::facts::{AliasFact, AliasHolder, Finding};
 use crate::conditions::reasons::Reason;
 use crate::object::ObjectKey;
 use crate::table::host::{HostName, HostPattern};
+
+/// What came of what a Distribution claims.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Claims {
+    /// Its aliases, in the order of the spec.
+    pub aliases: Vec<Claim>,
+    /// Its name under the base domain.
+    pub domain_name: Option<HostName>,
+}
 
 /// What came of one alias of a Distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,27 +44,35 @@ pub(super) enum Claim {
     Malformed,
 }
 
-/// Why a claim was lost.
+/// Why a claim was lost. What is another namespace's is not told: neither its names nor its wildcards.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Loss {
-    /// The pattern of the older claim: the alias itself or a wildcard above it.
-    pub held: HostPattern,
-    /// Who holds it, where that is in the loser's namespace: other namespaces' names are not told.
-    pub winner: Option<ObjectKey>,
+pub(super) enum Loss {
+    /// The alias is held; by whom, where that is in the loser's namespace.
+    Held(Option<ObjectKey>),
+    /// It lies under the older wildcard of another namespace, which delegates nothing to this one.
+    Covered,
+    /// It lies under the base domain, where every Distribution has one name.
+    Reserved,
 }
 
-/// The claims of each Distribution, in the order of its `aliases`.
+/// The claims of each Distribution.
 pub(super) fn claim(
     distributions: &BTreeMap<ObjectKey, Arc<Distribution>>,
-) -> BTreeMap<ObjectKey, Vec<Claim>> {
+    base_domain: Option<&BaseDomain>,
+) -> BTreeMap<ObjectKey, Claims> {
     let mut by_age: Vec<_> = distributions.iter().collect();
     by_age.sort_by(|one, other| compare_age(*one, *other));
-    let mut held = Held::default();
+    let names = base_domain.map(|domain| domain.names(by_age.iter().map(|(key, _)| *key)));
+    let names = names.unwrap_or_default();
+    let mut held = Held { base_domain, patterns: BTreeMap::new() };
     by_age
         .into_iter()
         .map(|(key, distribution)| {
-            let claims = distribution.spec.aliases.iter().map(|alias| held.claim(key, alias)).collect();
-            (key.clone(), claims)
+            let domain_name = names.get(key).cloned();
+            let claimant = Claimant { key, delegates_to: &distribution.spec.delegate_aliases_to };
+            let aliases = distribution.spec.aliases.iter();
+            let aliases = aliases.map(|alias| held.claim(claimant, domain_name.as_ref(), alias)).collect();
+            (key.clone(), Claims { aliases, domain_name })
         })
         .collect()
 }
@@ -67,43 +88,58 @@ fn compare_age(
     age(one).cmp(&age(other)).then_with(|| one_key.cmp(other_key))
 }
 
+/// Who claims, and whom it lets claim under its wildcards.
+#[derive(Clone, Copy)]
+struct Claimant<'a> {
+    key: &'a ObjectKey,
+    delegates_to: &'a [String],
+}
+
+impl Claimant<'_> {
+    /// Whether names under its wildcards are open to a namespace: its own always.
+    fn delegates_to(&self, namespace: &str) -> bool {
+        self.key.namespace == namespace
+            || self.delegates_to.iter().any(|named| named == "*" || named == namespace)
+    }
+}
+
 /// The aliases that are taken, each by the oldest that asked for it.
-#[derive(Default)]
-struct Held<'a>(BTreeMap<HostPattern, &'a ObjectKey>);
+struct Held<'a> {
+    base_domain: Option<&'a BaseDomain>,
+    patterns: BTreeMap<HostPattern, Claimant<'a>>,
+}
 
 impl<'a> Held<'a> {
-    fn claim(&mut self, claimant: &'a ObjectKey, alias: &str) -> Claim {
+    /// Claims an alias for `claimant`, whose name under the base domain is `domain_name`.
+    fn claim(&mut self, claimant: Claimant<'a>, domain_name: Option<&HostName>, alias: &str) -> Claim {
         let Ok(pattern) = HostPattern::parse(alias) else {
             return Claim::Malformed;
         };
-        match self.holder(claimant, &pattern) {
-            Some((_, holder)) if holder == claimant => Claim::Held(pattern),
-            Some((held, holder)) => {
-                let winner = (holder.namespace == claimant.namespace).then(|| holder.clone());
-                Claim::Lost(Loss { held, winner })
-            }
-            None => {
-                self.0.insert(pattern.clone(), claimant);
-                Claim::Held(pattern)
-            }
+        if self.base_domain.is_some_and(|domain| domain.reserves(&pattern)) {
+            let is_own = matches!(&pattern, HostPattern::Exact(name) if Some(name) == domain_name);
+            return if is_own { Claim::Held(pattern) } else { Claim::Lost(Loss::Reserved) };
         }
+        if let Some(holder) = self.patterns.get(&pattern) {
+            if holder.key == claimant.key {
+                return Claim::Held(pattern);
+            }
+            let winner = (holder.key.namespace == claimant.key.namespace).then(|| holder.key.clone());
+            return Claim::Lost(Loss::Held(winner));
+        }
+        let (HostPattern::Exact(name) | HostPattern::Wildcard(name)) = &pattern;
+        let above = self.longest_above(name);
+        if above.is_some_and(|holder| !holder.delegates_to(&claimant.key.namespace)) {
+            return Claim::Lost(Loss::Covered);
+        }
+        self.patterns.insert(pattern.clone(), claimant);
+        Claim::Held(pattern)
     }
 
-    /// The older claim that stands against `claimant` having `pattern`, if there is one.
-    fn holder(&self, claimant: &ObjectKey, pattern: &HostPattern) -> Option<(HostPattern, &'a ObjectKey)> {
-        if let Some(holder) = self.0.get(pattern) {
-            return Some((pattern.clone(), holder));
-        }
-        let (HostPattern::Exact(name) | HostPattern::Wildcard(name)) = pattern;
-        self.longest_above(name).filter(|(_, holder)| holder.namespace != claimant.namespace)
-    }
-
-    /// The wildcard that answers so far for the names of a pattern with this name or base.
-    fn longest_above(&self, name: &HostName) -> Option<(HostPattern, &'a ObjectKey)> {
+    /// Who holds the wildcard that answers so far for the names of a pattern with this name or base.
+    fn longest_above(&self, name: &HostName) -> Option<Claimant<'a>> {
         name.parents().find_map(|parent| {
             let wildcard = HostPattern::Wildcard(HostName::parse(parent).ok()?);
-            let holder = self.0.get(&wildcard)?;
-            Some((wildcard, *holder))
+            self.patterns.get(&wildcard).copied()
         })
     }
 }
@@ -111,7 +147,7 @@ impl<'a> Held<'a> {
 /// The aliases that a Distribution holds; the others are reported.
 pub(super) fn held(inputs: &Inputs, findings: &mut Vec<Finding>) -> Vec<HostPattern> {
     let aliases = &inputs.distribution.spec.aliases;
-    if aliases.is_empty() {
+    if aliases.is_empty() && inputs.claims.domain_name.is_none() {
         findings.push(Finding {
             reason: Reason::NoAliases,
             field: "spec.aliases".to_owned(),
@@ -120,14 +156,14 @@ pub(super) fn held(inputs: &Inputs, findings: &mut Vec<Finding>) -> Vec<HostPatt
         });
     }
     let mut held = Vec::new();
-    for (position, (alias, claim)) in aliases.iter().zip(&inputs.claims).enumerate() {
+    for (position, (alias, claim)) in aliases.iter().zip(&inputs.claims.aliases).enumerate() {
         match claim {
             Claim::Held(pattern) if !held.contains(pattern) => held.push(pattern.clone()),
             Claim::Lost(loss) => {
                 findings.push(Finding {
                     reason: Reason::AliasConflict,
                     field: format!("spec.aliases[{position}]"),
-                    message: lost(alias, loss),
+                    message: lost(alias, loss, inputs),
                 });
             }
             // Written twice, or no host name: both were refused with the object.
@@ -137,17 +173,31 @@ pub(super) fn held(inputs: &Inputs, findings: &mut Vec<Finding>) -> Vec<HostPatt
     held
 }
 
-fn lost(alias: &str, loss: &Loss) -> String {
-    let who = match &loss.winner {
-        Some(winner) => format!("Distribution {winner}"),
-        None => "a Distribution of another namespace".to_owned(),
+fn lost(alias: &str, loss: &Loss, inputs: &Inputs) -> String {
+    let why = match loss {
+        Loss::Held(Some(winner)) => {
+            format!("is held by Distribution {winner}, whose claim came first; {TAKES_OVER}")
+        }
+        Loss::Held(None) => {
+            format!("is held by a Distribution of another namespace, whose claim came first; {TAKES_OVER}")
+        }
+        Loss::Covered => format!(
+            "lies under a wildcard that a Distribution of another namespace claimed first; {TAKES_OVER}, or when \
+             that one names namespace {:?} in delegateAliasesTo",
+            inputs.key.namespace
+        ),
+        Loss::Reserved => match &inputs.claims.domain_name {
+            Some(name) => format!("lies under the base domain, where this Distribution is {name}; remove it"),
+            None => {
+                "lies under the base domain, whose names are given by the controller; remove it".to_owned()
+            }
+        },
     };
-    let wildcard = if loss.held.to_string() == alias { String::new() } else { format!(" of {}", loss.held) };
-    format!(
-        "spec.aliases: {alias:?} is held by {who}, whose claim{wildcard} came first; this Distribution does not \
-         answer for it, and takes over when it is given up."
-    )
+    format!("spec.aliases: {alias:?} {why}.")
 }
+
+/// What comes of a claim that was lost to another.
+const TAKES_OVER: &str = "this Distribution does not answer for it, and takes over when it is given up";
 
 /// Who answers for each alias, in the order of the spec.
 pub(super) fn facts(inputs: &Inputs) -> Vec<AliasFact> {
@@ -155,6 +205,6 @@ pub(super) fn facts(inputs: &Inputs) -> Vec<AliasFact> {
         Claim::Held(_) => AliasHolder::Ours,
         Claim::Lost(_) | Claim::Malformed => AliasHolder::Another,
     };
-    let aliases = inputs.distribution.spec.aliases.iter().zip(&inputs.claims);
+    let aliases = inputs.distribution.spec.aliases.iter().zip(&inputs.claims.aliases);
     aliases.map(|(name, claim)| AliasFact { name: name.clone(), holder: holder(claim) }).collect()
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use super::aliases::Claim;
+use super::aliases::Claims;
 use super::certificates::{self, Audience, LoadedSecret, LoadedSecrets};
 use super::grants::{self, Grants};
 use super::header_values::{self, HeaderValues, LoadedValue, Place};
@@ -31,8 +31,8 @@ pub(super) struct Inputs {
     pub distribution: Object<Distribution>,
     /// Its present version, where that does not decode.
     pub undecodable: Option<Undecodable>,
-    /// What came of its aliases, in their order.
-    pub claims: Vec<Claim>,
+    /// What came of its aliases, and its name under the base domain.
+    pub claims: Claims,
     /// The Services that its origins name.
     pub backends: BTreeMap<ObjectKey, Backend>,
     /// The Secret of its `viewerCertificate`; none where there is nothing to look for.
@@ -72,7 +72,7 @@ pub(super) struct NamedSecret {
 /// What inputs are gathered from: the snapshot, and what was made of all of it together.
 pub(super) struct Cluster<'s> {
     snapshot: &'s Snapshot,
-    claims: &'s BTreeMap<ObjectKey, Vec<Claim>>,
+    claims: &'s BTreeMap<ObjectKey, Claims>,
     grants: &'s Grants<'s>,
     secrets: &'s LoadedSecrets,
     header_values: &'s HeaderValues,
@@ -84,7 +84,7 @@ impl<'s> Cluster<'s> {
     /// Sorts the slices by Service.
     pub(super) fn new(
         snapshot: &'s Snapshot,
-        claims: &'s BTreeMap<ObjectKey, Vec<Claim>>,
+        claims: &'s BTreeMap<ObjectKey, Claims>,
         grants: &'s Grants<'s>,
         secrets: &'s LoadedSecrets,
         header_values: &'s HeaderValues,

@@ -10,6 +10,7 @@
 mod acceptance;
 mod aliases;
 mod balancing;
+mod base_domain;
 mod behaviors;
 mod certificates;
 mod endpoints;
@@ -33,6 +34,7 @@ mod warnings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use base_domain::{BaseDomain, NotABaseDomain};
 pub use endpoints::EndpointAddresses;
 pub use memory::Memory;
 
@@ -42,11 +44,13 @@ use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot};
 use crate::table::RoutingTable;
 use crate::table::certificate::Certificates;
+use crate::table::host::HostName;
 use crate::table::origin::{Endpoints, Staying};
 use crate::table::{Hosts, route::Routes};
 use certificates::{Audience, LoadedSecret};
 use grants::Grants;
 use inputs::{Cluster, Inputs};
+use lookup::nearest_in_namespace;
 use unit::Unit;
 
 /// What a process decides about translation, the same for its whole life.
@@ -54,6 +58,8 @@ use unit::Unit;
 pub struct Options {
     /// The Secret for Distributions without `viewerCertificate` and for names that nobody owns.
     pub default_certificate: Option<ObjectKey>,
+    /// The domain below which every Distribution has a name of its own.
+    pub base_domain: Option<BaseDomain>,
     /// Which addresses endpoints may have.
     pub endpoint_addresses: EndpointAddresses,
     /// The zone that this replica is in: endpoints that are hinted for it come first.
@@ -80,7 +86,7 @@ pub struct Translation {
 /// Equal arguments give an equal result. `memory` is that of the translation before, with the same options; from
 /// an empty one the result depends on nothing but the snapshot.
 pub fn translate(snapshot: &Snapshot, options: &Options, memory: Memory) -> Translation {
-    let claims = aliases::claim(&snapshot.distributions);
+    let claims = aliases::claim(&snapshot.distributions, options.base_domain.as_ref());
     let grants = Grants::of(snapshot);
     let named = named_secrets(snapshot, &grants, options);
     let secrets = certificates::load(named, snapshot, &memory.secrets);
@@ -103,9 +109,10 @@ pub fn translate(snapshot: &Snapshot, options: &Options, memory: Memory) -> Tran
     }
 
     let default = options.default_certificate.clone().and_then(|key| secrets.get(&(Audience::Viewers, key)));
-    let table = assemble(&units, default.map(Arc::as_ref), &memory.table);
+    let table = assemble(&units, default.map(Arc::as_ref), options, &memory.table);
     let facts = facts(snapshot, &units, &memory.facts);
-    let default_certificate_problem = default_certificate_problem(options, default.map(Arc::as_ref));
+    let default_certificate_problem =
+        default_certificate_problem(snapshot, options, default.map(Arc::as_ref));
     let memory = Memory { units, secrets, header_values, table: table.clone(), facts: facts.clone() };
     Translation { table, facts, memory, rebuilt, default_certificate_problem }
 }
@@ -139,13 +146,15 @@ fn named_values(snapshot: &Snapshot) -> BTreeSet<header_values::Place> {
 fn assemble(
     units: &BTreeMap<ObjectKey, Arc<Unit>>,
     default: Option<&LoadedSecret>,
+    options: &Options,
     last: &RoutingTable,
 ) -> RoutingTable {
     let mut routes: BTreeMap<ObjectKey, Arc<Routes>> = BTreeMap::new();
     let (mut endpoints, mut staying) = (Endpoints::default(), Staying::default());
     let default = default.and_then(LoadedSecret::usable);
     let default = default.map(|usable| Arc::clone(&usable.certificate));
-    let mut certificates = Certificates { default, ..Certificates::default() };
+    let base_domain = options.base_domain.as_ref().map(|base| base.domain().clone());
+    let mut certificates = Certificates { default, base_domain, ..Certificates::default() };
     // A Distribution that holds no alias is never asked for.
     for (key, unit) in units.iter().filter(|(_, unit)| !unit.routes.aliases.is_empty()) {
         routes.insert(key.clone(), Arc::clone(&unit.routes));
@@ -175,13 +184,32 @@ fn facts(snapshot: &Snapshot, units: &BTreeMap<ObjectKey, Arc<Unit>>, last: &Fac
     Facts(facts)
 }
 
-fn default_certificate_problem(options: &Options, loaded: Option<&LoadedSecret>) -> Option<String> {
+fn default_certificate_problem(
+    snapshot: &Snapshot,
+    options: &Options,
+    loaded: Option<&LoadedSecret>,
+) -> Option<String> {
     let key = options.default_certificate.as_ref()?;
     let consequence = "TLS is refused for Distributions without viewerCertificate and for unknown names";
     match loaded {
-        None => Some(format!(
-            "default certificate: Secret {key} of type kubernetes.io/tls not found; {consequence}"
-        )),
+        None => {
+            let nearest = nearest_in_namespace(key, &snapshot.secrets);
+            let nearest = nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or(";".to_owned());
+            Some(format!(
+                "default certificate: Secret {key} of type kubernetes.io/tls not found{nearest} {consequence}"
+            ))
+        }
+        Some(loaded) if loaded.problem().is_none() => {
+            let certificate = &loaded.usable()?.certificate;
+            let domain = options.base_domain.as_ref()?.domain();
+            let name = HostName::parse(&format!("any.{domain}")).ok()?;
+            (!certificate.covers(&name)).then(|| {
+                format!(
+                    "default certificate: Secret {key} does not name *.{domain}; TLS is refused for the names under \
+                     the base domain"
+                )
+            })
+        }
         Some(loaded) => {
             let problem = loaded.problem()?;
             let meanwhile = loaded.usable().map_or(consequence, |_| "its last good version is still shown");

@@ -41,8 +41,10 @@ impl Unit {
         let distribution = &*inputs.distribution;
         let mut findings = Vec::new();
         let acceptance = acceptance::judge(&inputs, &mut findings);
-        let held = aliases::held(&inputs, &mut findings);
+        let mut held = aliases::held(&inputs, &mut findings);
         let (certificate, certificate_fact) = viewer_certificate::choose(&inputs, &held, &mut findings);
+        let domain_name = inputs.claims.domain_name.clone().map(HostPattern::Exact);
+        held.extend(domain_name.filter(|name| !held.contains(name)));
         origins::report_unreadable_slices(&inputs, &mut findings);
         origins::report_unreadable_grants(&inputs, &mut findings);
         let compiled: Vec<_> = distribution
@@ -69,6 +71,7 @@ impl Unit {
         let facts = DistributionFacts {
             served: served(&inputs, acceptance, &held),
             aliases: aliases::facts(&inputs),
+            domain_name: inputs.claims.domain_name.as_ref().map(ToString::to_string),
             origins: compiled.iter().map(|origin| origin.fact.clone()).collect(),
             certificate: certificate_fact,
             findings,
@@ -134,6 +137,7 @@ fn unjudged(inputs: &Inputs) -> DistributionFacts {
         enabled: distribution.spec.enabled,
         served: Served::Nothing,
         aliases: Vec::new(),
+        domain_name: None,
         origins: Vec::new(),
         certificate: None,
         findings: Vec::new(),
@@ -149,6 +153,7 @@ pub(super) fn facts_of_unread(problem: &Undecodable) -> DistributionFacts {
         enabled: true,
         served: Served::Nothing,
         aliases: Vec::new(),
+        domain_name: None,
         origins: Vec::new(),
         certificate: None,
         findings: vec![Finding {

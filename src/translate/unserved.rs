@@ -37,7 +37,7 @@ pub(super) fn of_distribution(spec: &DistributionSpec) -> Vec<Unserved> {
         enabled: _,
         comment: _,
         aliases: _,
-        delegate_aliases_to,
+        delegate_aliases_to: _,
         default_root_object: _,
         http_version: _,
         viewer_certificate,
@@ -50,8 +50,6 @@ pub(super) fn of_distribution(spec: &DistributionSpec) -> Vec<Unserved> {
     } = spec;
     let mut found = Found::default();
     found.withheld("viewerMtls", viewer_mtls.is_some());
-    // Not delegating is the closed side.
-    found.served_without("delegateAliasesTo", !delegate_aliases_to.is_empty());
     if let Some(certificate) = viewer_certificate {
         of_certificate(certificate, &mut found);
     }
@@ -195,7 +193,6 @@ mod tests {
         };
         let rows = [
             (json!({"viewerMtls": {"mode": "optional", "caSecretName": "ca"}}), "viewerMtls", Withheld),
-            (json!({"delegateAliasesTo": ["*"]}), "delegateAliasesTo", SERVED_WITHOUT),
             (
                 certificate(json!({"additionalSecretNames": ["b"]})),
                 "viewerCertificate.additionalSecretNames",
@@ -215,7 +212,7 @@ mod tests {
     #[test]
     fn what_is_served_and_what_is_at_its_default_is_not_found() {
         let served = json!({
-            "className": "other", "enabled": false, "comment": "x", "aliases": ["a"],
+            "className": "other", "enabled": false, "comment": "x", "aliases": ["a"], "delegateAliasesTo": ["*"],
             "originGroups": [{"id": "g", "members": ["app", "b"], "failoverCriteria": {"statusCodes": [503]}}],
             "defaultRootObject": "index.html", "httpVersion": "http1.1",
             "customErrorResponses": [{"errorCode": 404, "responsePagePath": "/404", "responseCode": 404}],

@@ -38,8 +38,9 @@ fn every_golden_input_gives_its_output() {
 /// Translates the steps of a case, each with the memory of the one before, and tells the last one.
 fn tell(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let Case { now, default_certificate, zone, questions, steps } = input::parse(&text, path);
-    let options = Options { default_certificate, endpoint_addresses: EndpointAddresses::Cluster, zone };
+    let Case { now, default_certificate, base_domain, zone, questions, steps } = input::parse(&text, path);
+    let endpoint_addresses = EndpointAddresses::Cluster;
+    let options = Options { default_certificate, base_domain, endpoint_addresses, zone };
     let mut memory = Memory::default();
     let mut last = None;
     for snapshot in steps {

@@ -11,13 +11,14 @@ use tidegate::object::ObjectKey;
 use tidegate::snapshot::Snapshot;
 use tidegate::table::host::HostName;
 use tidegate::table::route::Routes;
-use tidegate::translate::{EndpointAddresses, Memory, Options, Translation, translate};
+use tidegate::translate::{BaseDomain, EndpointAddresses, Memory, Options, Translation, translate};
 
 use world::{HOSTS, Object, distribution};
 
 fn translated(snapshot: &Snapshot, memory: Memory) -> Translation {
     let options = Options {
         default_certificate: Some(ObjectKey::new("a", "s1")),
+        base_domain: Some(BaseDomain::parse("apps.test").unwrap()),
         endpoint_addresses: EndpointAddresses::Cluster,
         zone: None,
     };

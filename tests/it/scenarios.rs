@@ -53,6 +53,11 @@ async fn bad_document() {
 }
 
 #[tokio::test]
+async fn base_domain() {
+    play("base_domain").await;
+}
+
+#[tokio::test]
 async fn broken_behavior() {
     play("broken_behavior").await;
 }
@@ -75,6 +80,11 @@ async fn custom_headers() {
 #[tokio::test]
 async fn default_root_object() {
     play("default_root_object").await;
+}
+
+#[tokio::test]
+async fn delegated_aliases() {
+    play("delegated_aliases").await;
 }
 
 #[tokio::test]

@@ -35,6 +35,9 @@ imagePullSecrets:
 {{- with .Values.defaultCertificate }}
 - --default-certificate={{ . }}
 {{- end }}
+{{- with .Values.baseDomain }}
+- --base-domain={{ . }}
+{{- end }}
 {{- with .Values.trustedProxies }}
 - --trusted-proxies={{ join "," . }}
 {{- end }}

@@ -61,7 +61,7 @@ pub(super) fn all(reading: &Reading, missing: Missing, now: Timestamp) -> Judged
     let classes: BTreeSet<&str> =
         reading.classes().iter().map(String::as_str).chain([DEFAULT_CLASS]).collect();
     for class in classes {
-        let facts = translated(reading, class, None).facts;
+        let facts = translated(reading, class, None, None).facts;
         judged.distributions += facts.0.len();
         for (key, facts) in &facts.0 {
             judged.problems.extend(of_distribution(reading, key, facts, missing, now));

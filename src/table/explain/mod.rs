@@ -404,6 +404,9 @@ fn shake_hands(
     let certificates = &table.certificates;
     let (certificate, which) = match owner {
         None => (certificates.default.as_ref(), "the default certificate, since nobody has the host"),
+        Some(routes) if certificates.of_base_domain(&routes.distribution, host).is_some() => {
+            (certificates.default.as_ref(), "the default certificate, for a name under the base domain")
+        }
         Some(routes) => {
             let own = certificates.by_distribution.contains_key(&routes.distribution);
             let which = if own { "viewerCertificate" } else { "the default certificate" };

@@ -138,8 +138,12 @@ fn translated(distribution: Value) -> Found {
         .insert(ObjectKey::new("shop", "web"), Arc::new(serde_json::from_value(service).unwrap()));
     let distribution = Arc::new(serde_json::from_value(distribution).unwrap());
     snapshot.distributions.insert(ObjectKey::new("shop", "web"), distribution);
-    let options =
-        Options { default_certificate: None, endpoint_addresses: EndpointAddresses::Cluster, zone: None };
+    let options = Options {
+        default_certificate: None,
+        base_domain: None,
+        endpoint_addresses: EndpointAddresses::Cluster,
+        zone: None,
+    };
     let translation = translate(&snapshot, &options, Memory::default());
     let facts = Arc::new(translation.facts);
     Found { table: translation.table, own: Arc::clone(&facts), facts, snapshot: Arc::new(snapshot) }

@@ -69,6 +69,7 @@ async fn control(cluster: &Cluster) -> anyhow::Result<DropGuard> {
         provider: Arc::new(provider) as Arc<dyn Provider>,
         options: Options {
             default_certificate: None,
+            base_domain: None,
             endpoint_addresses: EndpointAddresses::Cluster,
             zone: None,
         },

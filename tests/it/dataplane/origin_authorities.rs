@@ -51,8 +51,12 @@ async fn who_is_trusted_stands_in_a_config_map_and_a_change_reaches_the_next_con
     let (issuer, stranger) = (Issuer::new("one"), Issuer::new("other"));
     let origin = TlsOrigin::showing(&issuer.issue("app.shop.svc")).await;
     let plane = Plane::of_one_worker(Limits::default(), vec![]);
-    let options =
-        Options { default_certificate: None, endpoint_addresses: EndpointAddresses::Standalone, zone: None };
+    let options = Options {
+        default_certificate: None,
+        base_domain: None,
+        endpoint_addresses: EndpointAddresses::Standalone,
+        zone: None,
+    };
     let mut memory = Memory::default();
     for (trusted, good) in [(&stranger, false), (&issuer, true), (&stranger, false), (&issuer, true)] {
         let translation = translate(&snapshot(origin.address(), trusted), &options, memory);

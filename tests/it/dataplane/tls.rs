@@ -40,7 +40,8 @@ pub(crate) fn make(names: &[&str]) -> Made {
 pub(crate) fn certificates(own: &[(&str, OwnCertificate)], default: Option<&Made>) -> Certificates {
     let by_distribution: BTreeMap<_, _> =
         own.iter().map(|(name, own)| (ObjectKey::new("test", *name), own.clone())).collect();
-    Certificates { by_distribution, default: default.map(|made| Arc::clone(&made.certificate)) }
+    let default = default.map(|made| Arc::clone(&made.certificate));
+    Certificates { by_distribution, default, base_domain: None }
 }
 
 pub(crate) fn usable(made: &Made) -> OwnCertificate {

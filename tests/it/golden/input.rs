@@ -11,6 +11,7 @@ use serde_json::Value;
 use tidegate::object::ObjectKey;
 use tidegate::snapshot::{Kind, Snapshot, Undecodable};
 use tidegate::table::explain::{self, Question};
+use tidegate::translate::BaseDomain;
 
 /// What one golden input asks for.
 pub(super) struct Case {
@@ -18,6 +19,8 @@ pub(super) struct Case {
     pub(super) now: Timestamp,
     /// `--default-certificate`.
     pub(super) default_certificate: Option<ObjectKey>,
+    /// `--base-domain`.
+    pub(super) base_domain: Option<BaseDomain>,
     /// `--zone`.
     pub(super) zone: Option<String>,
     /// What `explain` is asked of the last table.
@@ -34,6 +37,7 @@ struct Setting {
     _kind: String,
     now: Option<Timestamp>,
     default_certificate: Option<String>,
+    base_domain: Option<String>,
     zone: Option<String>,
     #[serde(default)]
     degraded: BTreeMap<String, String>,
@@ -46,8 +50,14 @@ struct Setting {
 pub(super) fn parse(text: &str, path: &Path) -> Case {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
     let now = "2026-06-01T00:00:00Z".parse().unwrap();
-    let mut case =
-        Case { now, default_certificate: None, zone: None, questions: Vec::new(), steps: Vec::new() };
+    let mut case = Case {
+        now,
+        default_certificate: None,
+        base_domain: None,
+        zone: None,
+        questions: Vec::new(),
+        steps: Vec::new(),
+    };
     let mut snapshot = Snapshot::default();
     for document in documents {
         let place = format!("{}: {document}", path.display());
@@ -72,6 +82,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Case {
 fn apply(setting: Setting, case: &mut Case, snapshot: &mut Snapshot) {
     case.now = setting.now.unwrap_or(case.now);
     case.default_certificate = setting.default_certificate.map(|key| key.parse().unwrap());
+    case.base_domain = setting.base_domain.map(|domain| BaseDomain::parse(&domain).unwrap());
     case.zone = setting.zone;
     let problems = &mut snapshot.problems;
     problems.degraded =

@@ -130,6 +130,7 @@ fn facts(name: &str) -> DistributionFacts {
         enabled: true,
         served: Served::Yes,
         aliases: Vec::new(),
+        domain_name: None,
         origins: Vec::new(),
         certificate: None,
         findings: Vec::new(),
