@@ -35,6 +35,34 @@ fn every_golden_input_gives_its_output() {
     assert!(wrong.is_empty(), "UPDATE_GOLDEN=1 writes what is right now:\n{}", wrong.join("\n"));
 }
 
+/// Reasons that no objects give: the default of the schema, and what only a fleet of replicas has.
+const NOT_OF_OBJECTS: [&str; 3] = ["Pending", "InProgress", "ReplicaLagging"];
+
+/// The closed lists of the API, as they stand in the source.
+#[test]
+fn every_reason_and_every_warning_has_a_case() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/conditions/reasons.rs");
+    let source = fs::read_to_string(source).unwrap();
+    let told: String = files(".out.yaml").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let is_told = |name: &&str| {
+        [format!("False {name}"), format!("True {name}"), format!("\"{name}: ")]
+            .iter()
+            .any(|it| told.contains(it))
+    };
+    let names: Vec<_> = ["Reason", "WarningKind"].into_iter().flat_map(|of| variants(&source, of)).collect();
+    assert!(names.len() > 20, "{names:?}");
+    let (shown, missing): (Vec<_>, Vec<_>) = names.into_iter().partition(is_told);
+    assert_eq!(
+        missing, NOT_OF_OBJECTS,
+        "add a case for each, or take it out of the list; shown are {shown:?}"
+    );
+}
+
+fn variants<'s>(source: &'s str, of: &str) -> impl Iterator<Item = &'s str> {
+    let body = source.split(&format!("pub enum {of} {{")).nth(1).and_then(|rest| rest.split("\n}").next());
+    body.expect("the list").lines().filter_map(|line| line.trim().strip_suffix(','))
+}
+
 /// Translates the steps of a case, each with the memory of the one before, and tells the last one.
 fn tell(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
