@@ -18,6 +18,7 @@ use crate::provider::manifests::Manifests;
 use crate::provider::{Class, Provider};
 use crate::settings::Settings;
 use crate::status::clock::Clock;
+use crate::status::events;
 use crate::status::fleet::{self, Member};
 use crate::status::leader::{self, Candidate};
 use crate::status::replica::{Pod, Replica};
@@ -113,6 +114,10 @@ impl Source {
             limits: leader::Limits::default(),
         };
         tasks.spawn_until_left("electing a leader", leader::run(candidate, reins, drain.clone()));
+        let (events, teller) = events::channel(metrics, events::Limits::default());
+        let (teller_name, end) = (replica.name.clone(), CancellationToken::new());
+        let telling = events::run(teller, client.clone(), leadership.clone(), teller_name, end);
+        tasks.spawn("telling events", telling);
         let (told, roster) = watch::channel(None);
         let member = Member {
             client: client.clone(),
@@ -132,6 +137,7 @@ impl Source {
             present: Present { changes, read: Box::new(move || provider.statuses()) },
             roster: roster.clone(),
             leadership,
+            events,
             clock: Timestamp::now,
             metrics: metrics.clone(),
             limits: writer::Limits::default(),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::api::DistributionStatus;
-use crate::conditions::facts::{DistributionFacts, Facts};
+use crate::conditions::facts::{DistributionFacts, Facts, Warning};
 use crate::conditions::roster::{Roster, Tally};
 use crate::conditions::story::keep_times;
 use crate::conditions::{Fleet, finish};
@@ -44,6 +44,8 @@ pub(super) struct Write {
     pub(super) before: Option<DistributionStatus>,
     /// The whole new status.
     pub(super) status: DistributionStatus,
+    /// What is odd, which the status tells in a message.
+    pub(super) warnings: Vec<Warning>,
 }
 
 /// The statuses of all Distributions.
@@ -252,6 +254,7 @@ impl Entry {
             uid: self.facts.uid.clone(),
             before: self.stands.clone(),
             status: judgement.status,
+            warnings: self.facts.warnings.clone(),
         };
         (Some(write), look_again)
     }

@@ -6,6 +6,7 @@
 
 mod apply;
 pub mod clock;
+pub mod events;
 pub mod fleet;
 pub mod leader;
 mod ledger;

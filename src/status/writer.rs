@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::apply::{Failure, apply};
+use super::events::{self, Events};
 use super::leader::Leadership;
 use super::ledger::{Ledger, Moment, Write};
 use crate::conditions::facts::Facts;
@@ -68,6 +69,8 @@ pub struct Writer {
     pub leadership: Leadership,
     /// The calendar.
     pub clock: fn() -> Timestamp,
+    /// Where what changed is told.
+    pub events: Events,
     /// Counts attempts.
     pub metrics: Metrics,
     /// The waits.
@@ -78,7 +81,7 @@ pub struct Writer {
 pub async fn run(mut writer: Writer, stop: CancellationToken) {
     let mut ledger = Ledger::default();
     let mut calls = FuturesUnordered::new();
-    let mut voice = Voice::default();
+    let mut voice = Voice { silenced: false, events: writer.events.clone() };
     writer.facts.mark_changed(); // what was found before we began counts, too
     let mut gathered: Option<Instant> = None;
     loop {
@@ -150,10 +153,10 @@ async fn call(
 }
 
 /// Tells of writes: each change of state once.
-#[derive(Default)]
 struct Voice {
     /// Whether it is known that no status can be written at all.
     silenced: bool,
+    events: Events,
 }
 
 impl Voice {
@@ -163,18 +166,19 @@ impl Voice {
                 metrics.status_write("ok");
                 self.silenced = false;
                 story::tell(&write.key, write.before.as_ref(), &write.status);
+                self.events.tell(&write.key, write.uid.as_deref(), events::of_write(&write));
                 ledger.written(&write.key, write.status);
             }
             Err(failure) => {
                 metrics.status_write(failure.result());
                 let first = ledger.failed(&write.key, Instant::now());
-                self.failed(&write.key, &failure, first);
+                self.failed(&write, &failure, first);
             }
         }
     }
 
-    fn failed(&mut self, key: &ObjectKey, failure: &Failure, first: bool) {
-        let (namespace, name) = (&key.namespace, &key.name);
+    fn failed(&mut self, write: &Write, failure: &Failure, first: bool) {
+        let (namespace, name) = (&write.key.namespace, &write.key.name);
         match failure {
             // Deleted or changed meanwhile: the next facts tell.
             Failure::Gone | Failure::Conflict => {
@@ -182,6 +186,8 @@ impl Voice {
             }
             Failure::Refused { .. } if first => {
                 tracing::warn!(event = "status.refused", namespace, name, "{failure}");
+                let told = events::of_refusal(write, &failure.to_string());
+                self.events.tell(&write.key, write.uid.as_deref(), told);
             }
             Failure::Refused { .. } => {}
             Failure::Forbidden | Failure::Unavailable(_) => {

@@ -66,6 +66,7 @@ struct Inner {
     memory_pressure: PlainGauge<f64, AtomicU64>,
     status_writes: Family<Labels<1>, Counter>,
     leader: PlainGauge,
+    events: Family<Labels<1>, Counter>,
     watch_errors: Family<Labels<2>, Counter>,
     access_log_dropped: Counter,
 }
@@ -145,6 +146,7 @@ impl Metrics {
         let status_writes = family(ours, "status_writes", "Attempts to write a status");
         let help = "1 on the replica that writes status, 0 on the others";
         let leader = single(ours, "leader", help);
+        let events = family(ours, "events", "Events about Distributions");
         let watch_errors = family(ours, "watch_errors", "Lists and watches that failed");
         let help = "Access-log lines that found the queue full";
         let access_log_dropped = single(ours, "access_log_dropped", help);
@@ -166,6 +168,7 @@ impl Metrics {
             memory_pressure,
             status_writes,
             leader,
+            events,
             watch_errors,
             access_log_dropped,
         }))
@@ -267,6 +270,11 @@ impl Metrics {
     /// Notes that it is not, or no longer.
     pub fn leader_lost(&self) {
         self.0.leader.set(0);
+    }
+
+    /// Counts an event: `ok`, `error`, or `dropped` where the queue was full or the term over.
+    pub fn event(&self, result: &'static str) {
+        self.0.events.get_or_create(&[("result", result)]).inc();
     }
 
     /// Counts a list or watch that failed.

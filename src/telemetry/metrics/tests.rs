@@ -99,6 +99,7 @@ fn count_everything(metrics: &Metrics) -> (TunnelMetrics, Entered, Counted) {
     metrics.connection_rejected("total");
     metrics.panicked(Lost::Exchange);
     metrics.status_write("ok");
+    metrics.event("ok");
     metrics.watch_error("Service", "gone");
     let worker = metrics.worker(0);
     (open, metrics.connections("http", "h1").enter(), worker.enter(Present::Request))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tidegate::api::Distribution;
 use tidegate::conditions::roster::Roster;
@@ -15,6 +15,7 @@ use tidegate::provider::kube::{KubeProvider, Limits, Settings};
 use tidegate::provider::{Class, Provider};
 use tidegate::reconcile::{self, Publication, Reconciler, Round};
 use tidegate::status::clock::Clock;
+use tidegate::status::events;
 use tidegate::status::leader::{self, Leadership};
 use tidegate::status::writer::{self, Present, Writer};
 use tidegate::telemetry::metrics::{Build, Metrics};
@@ -42,6 +43,8 @@ async fn control(cluster: &Cluster) -> anyhow::Result<DropGuard> {
     let (rounds, mut finished) = watch::channel::<Option<Round>>(None);
     let facts = watch::Sender::new(None);
     let roster = watch::Sender::new(Some(Arc::new(Roster::alone("alone"))));
+    let (events, teller) = events::channel(&metrics, events::Limits::default());
+    tokio::spawn(events::run(teller, client.clone(), alone(), "edge-1".to_owned(), stop.clone()));
     let writer = Writer {
         client,
         facts: facts.subscribe(),
@@ -54,6 +57,7 @@ async fn control(cluster: &Cluster) -> anyhow::Result<DropGuard> {
         },
         roster: roster.subscribe(),
         leadership: alone(),
+        events,
         clock: Timestamp::now,
         metrics: metrics.clone(),
         limits: writer::Limits::default(),
@@ -192,4 +196,51 @@ async fn a_status_that_somebody_overwrote_is_put_right() -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     timeout(LIMIT, right).await?
+}
+
+/// `TYPE REASON COUNT` of each Event about a Distribution, as `kubectl describe` lists them.
+async fn events_of(cluster: &Cluster, name: &str) -> anyhow::Result<Vec<String>> {
+    let selector = format!("--field-selector=involvedObject.kind=Distribution,involvedObject.name={name}");
+    let listed = cluster.kubectl(&["get", "events.v1.", &selector, "--output=json"]).await?;
+    let listed: Value = serde_json::from_str(&listed)?;
+    let events = listed["items"].as_array().cloned().unwrap_or_default();
+    let count = |event: &Value| event["series"]["count"].as_i64().or(event["count"].as_i64()).unwrap_or(1);
+    let mut told: Vec<String> = events
+        .iter()
+        .map(|event| format!("{} {} {}", text(&event["type"]), text(&event["reason"]), count(event)))
+        .collect();
+    told.sort();
+    Ok(told)
+}
+
+#[tokio::test]
+async fn an_event_that_repeats_is_shown_once_with_its_count() -> anyhow::Result<()> {
+    let cluster = Cluster::join("events").await?;
+    let _control = control(&cluster).await?;
+    create(&cluster, "web").await?;
+    let services: Api<Service> = Api::namespaced(cluster.admin.clone(), &cluster.namespace);
+    for _ in 0..3 {
+        until(&cluster, "web", "Ready", "False/BackendNotFound").await?;
+        create_service(&cluster, "web").await?;
+        until(&cluster, "web", "Ready", "True/Ready").await?;
+        services.delete("web", &DeleteParams::default()).await?;
+    }
+    until(&cluster, "web", "Ready", "False/BackendNotFound").await?;
+    let expected = ["Normal Ready 3", "Normal ResolvedRefs 3", "Warning BackendNotFound 4"];
+    let told = async {
+        loop {
+            let told = events_of(&cluster, "web").await?;
+            let is = |of: &&str| told.iter().any(|told| told == of);
+            if expected.iter().all(is) {
+                return anyhow::Ok(told);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let told = timeout(LIMIT, told).await??;
+    let others: Vec<_> = told.iter().filter(|told| !expected.contains(&told.as_str())).collect();
+    assert!(others.iter().all(|told| told.contains(" NoEndpoints ")), "{told:?}");
+    let described = cluster.kubectl(&["describe", "dist/web"]).await?;
+    assert!(described.contains("BackendNotFound") && described.contains("x4 over"), "{described}");
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! What the status writer writes, and when it does not write.
 
+mod events_told;
 mod fleet;
 mod leading;
 
@@ -14,6 +15,7 @@ use tidegate::conditions::reasons::Reason;
 use tidegate::conditions::roster::Roster;
 use tidegate::object::ObjectKey;
 use tidegate::status::clock::Clock;
+use tidegate::status::events;
 use tidegate::status::leader::{self, Reins};
 use tidegate::status::writer::{self, Limits, Present, Writer};
 use tidegate::telemetry::metrics::{Build, Metrics};
@@ -54,6 +56,9 @@ impl Bench {
         let reading = Arc::clone(&present);
         let (reins, leadership) = leader::channel(Clock::system());
         let roster = watch::Sender::new(Some(Arc::new(Roster::alone("edge-1"))));
+        let (events, teller) =
+            events::channel(&metrics, events::Limits { queue: 4, ..events::Limits::default() });
+        let leading = leadership.clone();
         let writer = Writer {
             client: stub.client(),
             facts: facts.subscribe(),
@@ -63,12 +68,14 @@ impl Bench {
             },
             roster: roster.subscribe(),
             leadership,
+            events,
             clock: Timestamp::now,
             metrics: metrics.clone(),
             limits: Limits::default(),
         };
         let stop = CancellationToken::new();
         tokio::spawn(writer::run(writer, stop.clone()));
+        tokio::spawn(events::run(teller, stub.client(), leading, "edge-1".to_owned(), stop.clone()));
         Self {
             stub: stub.clone(),
             facts,
