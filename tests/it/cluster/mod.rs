@@ -20,6 +20,7 @@ mod permissions;
 mod policies;
 mod roles;
 mod status;
+mod takeover;
 mod undecodable;
 mod watch;
 mod websocket;

@@ -101,3 +101,33 @@ async fn of_a_thousand_distributions_one_does_not_decode_and_the_others_are_serv
     })
     .await
 }
+
+#[tokio::test]
+async fn what_takes_no_status_says_so_in_an_event_and_is_served_once_it_is_mended() -> anyhow::Result<()> {
+    let cluster = Cluster::join("mended").await?;
+    let _backend = Backend::start(cluster.address(10), "web").await?;
+    cluster.apply(&service("web", cluster.address(10))).await?;
+    let mut bad = distribution("bad", json!("three"));
+    bad["metadata"]["namespace"] = json!(cluster.namespace);
+    bad["metadata"]["uid"] = json!("00000000-0000-4000-8000-000000000001");
+    bad["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    bad["metadata"]["generation"] = json!(1);
+    store(&cluster, "bad", &bad).await?;
+    let tidegate = Tidegate::serve(&cluster).await?;
+    let events = ["get", "events.v1.", "--field-selector=involvedObject.name=bad", "--output=json"];
+    eventually("an event tells of it", async || {
+        let told = cluster.kubectl(&events).await?;
+        ensure!(told.contains("takes no status of this object"), "{told}");
+        ensure!(told.contains("connectionAttempts"), "{told}");
+        Ok(())
+    })
+    .await?;
+    assert_eq!(get(&tidegate, "bad.example.com").await?.0, 404);
+
+    let good = distribution("bad", json!(3))["spec"]["origins"].clone();
+    let patch = json!({"spec": {"origins": good}}).to_string();
+    cluster.kubectl(&["patch", "dist/bad", "--type=merge", "--patch", &patch]).await?;
+    cluster.wait_for("bad", "Ready").await?;
+    assert_eq!(get(&tidegate, "bad.example.com").await?, (200, "web /".to_owned()));
+    Ok(())
+}
