@@ -63,7 +63,7 @@ async fn suffers(cluster: &Cluster, user: &str, resource: &str) -> anyhow::Resul
     let _stop = stop.clone().drop_guard();
     let soon = Duration::from_millis(200);
     let limits = Limits { patience: soon, first_patience: soon, ..Limits::default() };
-    let class = Class { name: "tidegate".to_owned(), default: true };
+    let class = Class { name: "tidegate".to_owned(), default: true, also: None };
     let settings = Settings { class, namespaces: vec![cluster.namespace.clone()], limits };
     let metrics = Metrics::new(Build { version: "0", commit: "0" });
     let client = cluster.client_of(user).await?;

@@ -11,6 +11,7 @@ use tidegate::conditions::facts::{DistributionFacts, Facts};
 use tidegate::conditions::roster::Roster;
 use tidegate::drain::{self, Controller, Phase};
 use tidegate::status::clock::Clock;
+use tidegate::status::events;
 use tidegate::status::fleet::{self, Limits, Member};
 use tidegate::status::leader::{self, Reins};
 use tidegate::status::replica::{Pod, Replica};
@@ -49,14 +50,19 @@ fn start(stub: &Stub, name: &str) -> Running {
         reins.hold("leader_1", Duration::MAX);
         let stub = stub.clone();
         let changes = watch::Sender::new(());
+        let metrics = Metrics::new(Build { version: "0", commit: "0" });
+        let (events, teller) = events::channel(&metrics, events::Limits::default());
+        let (calls, leading) = (stub.client(), leadership.clone());
+        tokio::spawn(events::run(teller, calls, leading, name.to_owned(), CancellationToken::new()));
         let writer = Writer {
             client: stub.client(),
             facts: judged.clone(),
             present: Present { changes: changes.subscribe(), read: Box::new(BTreeMap::new) },
             roster: roster.clone(),
             leadership: leadership.clone(),
+            events,
             clock: Timestamp::now,
-            metrics: Metrics::new(Build { version: "0", commit: "0" }),
+            metrics,
             limits: writer::Limits::default(),
         };
         tokio::spawn(async move {
