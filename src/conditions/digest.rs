@@ -124,6 +124,7 @@ mod tests {
                 generation: *generation,
                 enabled: true,
                 served: Served::Yes,
+                domain_name: None,
                 aliases: Vec::new(),
                 origins: Vec::new(),
                 certificate: None,

@@ -265,7 +265,7 @@ mod tests {
 
     /// `Warning BackendNotFound: message` of each event.
     fn events(before: Option<&DistributionFacts>, after: &DistributionFacts, fleet: Fleet) -> Vec<String> {
-        let status = |facts| finish(facts, fleet, Timestamp::UNIX_EPOCH).status;
+        let status = |facts| finish(facts, fleet.clone(), Timestamp::UNIX_EPOCH).status;
         let write = Write {
             key: ObjectKey::new("shop", "web"),
             uid: None,
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn a_rollout_is_no_news_and_a_switch_is_one() {
         let good = facts(1, &[], &[]);
-        let lagging = Fleet { serving: 1, alive: 2 };
+        let lagging = Fleet { serving: 1, alive: 2, lagging: None };
         assert_eq!(events(None, &good, lagging), [""; 0]);
         let disabled = DistributionFacts { enabled: false, ..facts(2, &[], &[]) };
         let told = events(Some(&good), &disabled, Fleet::ALONE);

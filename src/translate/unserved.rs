@@ -175,14 +175,6 @@ mod tests {
         }
     }
 
-    fn behavior(patch: Value) -> Value {
-        json!({"defaultCacheBehavior": patch})
-    }
-
-    fn origin(patch: Value) -> Value {
-        json!({"origins": [patch]})
-    }
-
     #[test]
     fn a_field_that_is_set_and_not_served_is_found() {
         use Effect::Withheld;

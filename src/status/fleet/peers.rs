@@ -175,6 +175,7 @@ mod tests {
             generation,
             enabled: true,
             served: Served::Yes,
+            domain_name: None,
             aliases: Vec::new(),
             origins: Vec::new(),
             certificate: None,

@@ -11,7 +11,8 @@ use crate::chart;
 async fn the_route_of_the_test_answers_readiness_and_nothing_else() -> anyhow::Result<()> {
     let cluster = Cluster::join("helm-test").await?;
     let tidegate = Tidegate::serve(&cluster).await?;
-    let mut objects = chart::objects_of_test(&cluster.namespace, &[])?;
+    let class = format!("className={}", json!(cluster.namespace));
+    let mut objects = chart::objects_of_test(&cluster.namespace, &[&class])?;
     let pod = objects.iter().position(|object| object["kind"] == "Pod").context("no pod")?;
     let pod = objects.remove(pod);
     // What a controller makes of the Service; the replica's admin port is what the pods listen on.
