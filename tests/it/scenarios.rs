@@ -156,8 +156,3 @@ async fn websocket() {
 async fn websocket_disabled() {
     play("websocket_disabled").await;
 }
-
-#[tokio::test]
-async fn unserved_field() {
-    play("unserved_field").await;
-}

@@ -162,7 +162,7 @@ async fn an_error_of_ours_gets_its_page_and_keeps_its_name() {
     let rows = [
         ("GET /x", "503", "200", "no_endpoints"),
         ("GET /secret", "403", "403", "https_only"),
-        ("PATCH /x", "403", "403", "method_not_allowed_by_behavior"),
+        ("PROPFIND /x", "403", "403", "method_not_allowed_by_behavior"),
     ];
     for (line, error, status, reason) in rows {
         let mut viewer = scene.plane.connect().await;

@@ -72,7 +72,7 @@ async fn errors_and_redirects_of_ours_get_what_they_do_not_say_themselves() {
     let plane = Plane::serving(vec![site]);
     let rows = [
         ("web.example", "GET /moved", "301", Some("DENY"), Some("max-age=9")),
-        ("web.example", "PATCH /", "403", Some("DENY"), Some("no-store")),
+        ("web.example", "PROPFIND /", "403", Some("DENY"), Some("no-store")),
         // Nobody's behavior, and so nobody's policy.
         ("other.example", "GET /", "404", None, Some("no-store")),
     ];
@@ -112,9 +112,10 @@ async fn over_http2_it_is_the_same_and_strict_transport_security_is_told() {
     let origin = RawOrigin::start().await;
     let door = Door::open(vec![site(&origin)]);
     let mut client = door.connect().await;
+    let propfind = http::Request::builder().method("PROPFIND").uri("https://web.example/").body(()).unwrap();
     let asked = tokio::spawn(async move {
         let answer = client.ask(get("https://web.example/")).await;
-        let refused = client.ask(http::Request::patch("https://web.example/").body(()).unwrap()).await;
+        let refused = client.ask(propfind).await;
         (answer, refused)
     });
     let mut far = origin.accept().await;
@@ -160,7 +161,7 @@ async fn the_time_is_told_in_one_field_with_what_the_origin_tells() {
         assert!(told.contains(&format!("cdn-rid;desc=\"{id}\"")), "{told}");
         assert_eq!(told.contains("cdn-upstream-connect;dur=0,"), pooled, "{told}");
     }
-    viewer.send("PATCH / HTTP/1.1\r\nHost: web.example\r\n\r\n").await;
+    viewer.send("PROPFIND / HTTP/1.1\r\nHost: web.example\r\n\r\n").await;
     let refused = viewer.response().await;
     let told = field(&refused, "server-timing").unwrap();
     assert!(told.starts_with("cdn-downstream-fbl;dur="), "of what did not happen nothing is told: {told}");
