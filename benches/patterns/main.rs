@@ -14,10 +14,17 @@ const ROUNDS: (u32, usize) = (20, 51);
 fn main() {
     let path = format!("/{}", "a".repeat(Limits::default().target_bytes - 1));
     let longest = format!("*{}b", "a".repeat(253));
+    let longest_between = format!("*{}b*", "a".repeat(252));
+    let longest_with_any = format!("*?{}b*", "a".repeat(251));
+    let most_with_any = format!("{}b*", "*?a".repeat(84));
     let rows = [
         ("an ordinary one", "/api/*"),
         ("many stars", "*a*a*a*a*a*b"),
-        ("as long as a pattern may be", &longest),
+        ("many stars, one behind", "*a*a*a*a*a*b*"),
+        ("as long as may be", &longest),
+        ("as long, one behind", &longest_between),
+        ("as long, of any character", &longest_with_any),
+        ("as many of any character", &most_with_any),
     ];
     println!("one match on a path of {} bytes:", path.len());
     for (name, pattern) in rows {

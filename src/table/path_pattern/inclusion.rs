@@ -46,11 +46,11 @@ impl PathPattern {
 
     /// The same, with none for not found out.
     fn covered(&self, others: &[&Self], steps: &mut Steps) -> Option<bool> {
-        steps.take(SET + self.0.len() / 8 + 2 * others.len())?;
+        steps.take(SET + self.text.len() / 8 + 2 * others.len())?;
         let own = self.with_single_stars();
         let others: Vec<Vec<u8>> = others
             .iter()
-            .filter(|other| begin_alike(self.0.as_bytes(), other.0.as_bytes()))
+            .filter(|other| begin_alike(self.text.as_bytes(), other.text.as_bytes()))
             .map(|other| other.with_single_stars())
             .collect();
         let beginning = others.iter().enumerate().map(|(which, _)| (which, 0));
@@ -88,7 +88,7 @@ impl PathPattern {
 
     /// The pattern without a `*` behind another, which changes nothing; a step is then never more than one of them.
     fn with_single_stars(&self) -> Vec<u8> {
-        let mut bytes = self.0.as_bytes().to_vec();
+        let mut bytes = self.text.as_bytes().to_vec();
         bytes.dedup_by(|byte, before| *byte == b'*' && *before == b'*');
         bytes
     }

@@ -4,6 +4,7 @@
 //! A pattern that does not begin with `/` is read as if it did, so `images/*` is `/images/*`.
 
 mod inclusion;
+mod piece;
 
 use std::fmt;
 
@@ -11,119 +12,93 @@ pub use inclusion::Steps;
 
 /// A compiled path pattern.
 ///
-/// Matching takes at most `pattern × path` steps and no memory, whatever the pattern: there is only one place to
-/// go back to, the last `*`.
+/// Matching goes through the path once, whatever the pattern, and allocates nothing: what stands between two `*` may
+/// be taken where it is first found, as the second of them takes whatever a later place would have left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathPattern(Box<str>);
+pub struct PathPattern {
+    text: Box<str>,
+    /// Where its first `*` is and where its last; none where it has none.
+    stars: Option<(usize, usize)>,
+}
 
 impl PathPattern {
     /// Compiles a pattern of the API; its characters were validated with the object.
     pub fn new(pattern: &str) -> Self {
-        if pattern.starts_with('/') { Self(pattern.into()) } else { Self(format!("/{pattern}").into()) }
+        let text: Box<str> =
+            if pattern.starts_with('/') { pattern.into() } else { format!("/{pattern}").into() };
+        let stars = text.find('*').zip(text.rfind('*'));
+        Self { text, stars }
     }
 
     /// Whether the whole of `path` (no query, as sent) matches.
     pub fn matches(&self, path: &str) -> bool {
-        let (pattern, path) = (self.0.as_bytes(), path.as_bytes());
-        let (mut p, mut s) = (0, 0);
-        let mut retry = None; // after the last `*`: (pattern position behind it, path position it reaches to)
-        loop {
-            match (pattern.get(p), path.get(s)) {
-                (None, None) => return true,
-                (Some(b'*'), _) => {
-                    p += 1;
-                    retry = Some((p, s));
-                    continue;
-                }
-                (Some(wanted), Some(found)) if *wanted == b'?' || wanted == found => {
-                    (p, s) = (p + 1, s + 1);
-                    continue;
-                }
-                _ => {}
-            }
-            // A mismatch: let the last `*` take one character more, or give up.
-            let Some((behind, reached)) = retry.filter(|(_, reached)| *reached < path.len()) else {
-                return false;
-            };
-            (p, s) = (behind, reached + 1);
-            retry = Some((behind, s));
-        }
+        self.unmet(path).is_none()
     }
 
     /// Why `path` does not match; none where it does.
     pub fn mismatch(&self, path: &str) -> Option<Mismatch> {
-        let unmet = self.unmet(path)?;
-        let folded = Self(self.0.to_ascii_lowercase().into());
-        Some(Mismatch { unmet, only_case: folded.matches(&path.to_ascii_lowercase()) })
+        let (place, piece) = self.unmet(path)?;
+        let folded = Self::new(&self.text.to_ascii_lowercase());
+        let only_case = folded.matches(&path.to_ascii_lowercase());
+        Some(Mismatch { place, piece: String::from_utf8_lossy(piece).into_owned(), only_case })
     }
 
-    /// The first of the things that the pattern asks for and `path` does not have.
-    fn unmet(&self, path: &str) -> Option<Unmet> {
-        let text = |piece: &[u8]| String::from_utf8_lossy(piece).into_owned();
-        let mut pieces: Vec<&[u8]> = self.0.as_bytes().split(|byte| *byte == b'*').collect();
-        let path = path.as_bytes();
-        let (first, last) = (pieces.remove(0), pieces.pop());
-        let Some(last) = last else {
-            return (!fits(first, path)).then(|| Unmet::Whole(self.to_string()));
+    /// The first of the pieces between the stars that `path` does not have in its place.
+    fn unmet(&self, path: &str) -> Option<(Place, &[u8])> {
+        let (pattern, path) = (self.text.as_bytes(), path.as_bytes());
+        let Some((first_star, last_star)) = self.stars else {
+            return (!piece::fits(pattern, path)).then_some((Place::Whole, pattern));
         };
-        let Some(mut rest) = behind_beginning(first, path) else {
-            return Some(Unmet::Beginning(text(first)));
+        let (beginning, end) = (pattern.get(..first_star)?, pattern.get(last_star + 1..)?);
+        let Some(rest) = piece::behind_beginning(beginning, path) else {
+            return Some((Place::Beginning, beginning));
         };
-        let before_end = rest.len().checked_sub(last.len()).and_then(|at| rest.split_at_checked(at));
-        match before_end {
-            Some((before, end)) if fits(last, end) => rest = before,
-            _ => return Some(Unmet::End(text(last))),
-        }
-        for piece in pieces {
-            match (0..=rest.len()).find_map(|at| behind_beginning(piece, rest.get(at..)?)) {
-                Some(behind) => rest = behind,
-                None => return Some(Unmet::Middle(text(piece))),
-            }
+        let Some(mut rest) = piece::before_end(end, rest) else {
+            return Some((Place::End, end));
+        };
+        // Of a single star there is none.
+        let middle = pattern.get(first_star + 1..last_star)?;
+        for piece in middle.split(|byte| *byte == b'*') {
+            let Some(behind) = piece::behind_first(piece, rest) else {
+                return Some((Place::Middle, piece));
+            };
+            rest = behind;
         }
         None
     }
 }
 
-/// Whether a piece without `*` is like the whole of `bytes`.
-fn fits(piece: &[u8], bytes: &[u8]) -> bool {
-    piece.len() == bytes.len()
-        && piece.iter().zip(bytes).all(|(wanted, found)| *wanted == b'?' || wanted == found)
-}
-
-/// What follows a piece without `*` at the beginning of `bytes`.
-fn behind_beginning<'b>(piece: &[u8], bytes: &'b [u8]) -> Option<&'b [u8]> {
-    let (beginning, behind) = bytes.split_at_checked(piece.len())?;
-    fits(piece, beginning).then_some(behind)
-}
-
 /// Why a path does not match, as the end of "does not match since ".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    unmet: Unmet,
+    place: Place,
+    /// What is asked for there.
+    piece: String,
     /// Whether it would in another case of letters.
     only_case: bool,
 }
 
-/// What a pattern asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Unmet {
-    /// The whole path, of a pattern without `*`.
-    Whole(String),
-    /// What stands before the first `*`.
-    Beginning(String),
-    /// What stands behind the last one.
-    End(String),
-    /// What stands between two.
-    Middle(String),
+/// Where a piece of a pattern has to be in a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It is the whole path: there is no `*`.
+    Whole,
+    /// Before the first `*`.
+    Beginning,
+    /// Behind the last one.
+    End,
+    /// Between two.
+    Middle,
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.unmet {
-            Unmet::Whole(whole) => write!(f, "the path is not {whole}")?,
-            Unmet::Beginning(beginning) => write!(f, "the path does not begin with {beginning}")?,
-            Unmet::End(end) => write!(f, "the path does not end with {end}")?,
-            Unmet::Middle(piece) => write!(f, "the path has no {piece} in between")?,
+        let piece = &self.piece;
+        match self.place {
+            Place::Whole => write!(f, "the path is not {piece}")?,
+            Place::Beginning => write!(f, "the path does not begin with {piece}")?,
+            Place::End => write!(f, "the path does not end with {piece}")?,
+            Place::Middle => write!(f, "the path has no {piece} in between")?,
         }
         if self.only_case { f.write_str(", and case counts") } else { Ok(()) }
     }
@@ -131,7 +106,7 @@ impl fmt::Display for Mismatch {
 
 impl fmt::Display for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -152,6 +127,8 @@ fn words(letters: &[char], longest: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -247,6 +224,7 @@ mod tests {
             assert_eq!(PathPattern::new(pattern).matches(path), expected, "{pattern} on {path}");
         }
     }
+
     #[test]
     fn a_mismatch_names_what_is_missing() {
         let rows = [
@@ -263,15 +241,36 @@ mod tests {
         }
     }
 
+    /// The definition, spelt out.
+    fn is_match(pattern: &[u8], path: &[u8]) -> bool {
+        match (pattern.split_first(), path.split_first()) {
+            (None, _) => path.is_empty(),
+            (Some((b'*', behind)), None) => is_match(behind, path),
+            (Some((b'*', behind)), Some((_, rest))) => is_match(behind, path) || is_match(pattern, rest),
+            (Some((wanted, behind)), Some((found, rest))) => {
+                (*wanted == b'?' || wanted == found) && is_match(behind, rest)
+            }
+            (Some(_), None) => false,
+        }
+    }
+
     #[test]
-    fn there_is_a_mismatch_exactly_where_there_is_no_match() {
+    fn every_short_pattern_matches_what_the_definition_says() {
         for pattern in words(&['a', 'b', '?', '*'], 5) {
             let pattern = PathPattern::new(&format!("/{pattern}"));
-            for path in words(&['a', 'b'], 4) {
+            for path in words(&['a', 'b'], 5) {
                 let path = format!("/{path}");
-                let matches = pattern.mismatch(&path).is_none();
-                assert_eq!(matches, pattern.matches(&path), "{pattern} on {path}");
+                let expected = is_match(pattern.text.as_bytes(), path.as_bytes());
+                assert_eq!(pattern.matches(&path), expected, "{pattern} on {path}");
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn so_does_every_longer_one(pattern in "/[ab?*]{0,12}", path in "/[ab]{0,24}") {
+            let expected = is_match(pattern.as_bytes(), path.as_bytes());
+            prop_assert_eq!(PathPattern::new(&pattern).matches(&path), expected);
         }
     }
 }
