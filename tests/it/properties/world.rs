@@ -21,6 +21,9 @@ const NAMESPACES: &[&str] = &["a", "b"];
 const DISTRIBUTIONS: &[&str] = &["u", "v", "w"];
 const SERVICES: &[&str] = &["s1", "s2"];
 
+/// Two origins, a group, which a Distribution may not have, and what none has.
+const TARGETS: &[&str] = &["o", "p", "g", "missing"];
+
 /// One object, as it is written.
 #[derive(Clone, Debug)]
 pub(super) struct Object(Value);
@@ -168,33 +171,104 @@ pub(super) fn distribution_at(namespace: &str, name: &str, aliases: &[&str]) -> 
         prop::option::of((select(SERVICES), prop::option::of(select(NAMESPACES)))),
         prop::option::of(select(NAMESPACES)),
         any::<bool>(),
-        select(vec![json!({}), json!({"compress": true}), json!({"sourceRanges": {"deny": ["10.0.0.0/8"]}})]),
-        select(vec!["o", "missing"]),
+        behavior(),
+        select(TARGETS),
+        prop::collection::vec(group(), 0..3),
+        prop::collection::vec(error_page(), 0..3),
     );
-    spec.prop_map(move |(year, service, port, certificate, foreign, enabled, extra, target)| {
-        let Object(mut object) = base.clone();
-        if let Some(year) = year.filter(|_| dated) {
-            object["metadata"]["creationTimestamp"] = format!("{year}-01-01T00:00:00Z").into();
-        }
-        let spec = &mut object["spec"];
-        spec["enabled"] = enabled.into();
-        spec["origins"][0]["service"]["name"] = service.into();
-        if let Some(port) = port {
-            spec["origins"][0]["httpPort"] = port;
-        }
-        if let Some((secret, namespace)) = certificate {
-            spec["viewerCertificate"] = json!({"secretName": secret, "secretNamespace": namespace});
-        }
-        if let Some(namespace) = foreign {
-            spec["origins"][0]["service"]["namespace"] = namespace.into();
-        }
-        let mut behavior = extra;
-        behavior["pathPattern"] = "/x/*".into();
-        behavior["targetOriginId"] = target.into();
-        spec["cacheBehaviors"] = json!([behavior]);
-        Object(object)
-    })
+    spec.prop_map(
+        move |(year, service, port, certificate, foreign, enabled, ordered, target, groups, pages)| {
+            let Object(mut object) = base.clone();
+            if let Some(year) = year.filter(|_| dated) {
+                object["metadata"]["creationTimestamp"] = format!("{year}-01-01T00:00:00Z").into();
+            }
+            let spec = &mut object["spec"];
+            spec["enabled"] = enabled.into();
+            spec["origins"][0]["service"]["name"] = service.into();
+            if let Some(port) = port {
+                spec["origins"][0]["httpPort"] = port;
+            }
+            if let Some((secret, namespace)) = certificate {
+                spec["viewerCertificate"] = json!({"secretName": secret, "secretNamespace": namespace});
+            }
+            if let Some(namespace) = foreign {
+                spec["origins"][0]["service"]["namespace"] = namespace.into();
+            }
+            if let Value::Array(origins) = &mut spec["origins"] {
+                origins.push(json!({"id": "p", "service": {"name": "s2"}}));
+            }
+            spec["originGroups"] = groups.into();
+            spec["customErrorResponses"] = pages.into();
+            spec["defaultCacheBehavior"]["targetOriginId"] = target.into();
+            spec["cacheBehaviors"] = json!([ordered]);
+            Object(object)
+        },
+    )
     .boxed()
+}
+
+/// A behavior with the fields that say most.
+fn behavior() -> impl Strategy<Value = Value> {
+    let ranges =
+        || prop::option::of(subsequence(vec!["10.0.0.0/8", "10.0.0.0/24", "::/0", "10.0.0.1/8"], 0..3));
+    (select(TARGETS), any::<bool>(), ranges(), ranges(), prop::option::of(headers_policy())).prop_map(
+        |(target, compress, allow, deny, policy)| {
+            let mut behavior = json!({"pathPattern": "/x/*", "targetOriginId": target, "compress": compress});
+            if allow.is_some() || deny.is_some() {
+                let (allow, deny) = (allow.unwrap_or_default(), deny.unwrap_or_default());
+                behavior["sourceRanges"] = json!({"allow": allow, "deny": deny});
+            }
+            if let Some(policy) = policy {
+                behavior["responseHeadersPolicy"] = policy;
+            }
+            behavior
+        },
+    )
+}
+
+/// A policy with names that are refused or said twice among others.
+fn headers_policy() -> impl Strategy<Value = Value> {
+    let names = || subsequence(vec!["x-a", "X-A", "server", "content-encoding", "not a name"], 0..3);
+    let cors = json!({"accessControlAllowOrigins": ["https://*.example.com", "null"]});
+    let any_with_credentials =
+        json!({"accessControlAllowOrigins": ["*"], "accessControlAllowCredentials": true});
+    let security =
+        json!({"strictTransportSecurity": {"accessControlMaxAgeSec": 60}, "contentTypeOptions": {}});
+    (
+        names(),
+        names(),
+        select(vec![Value::Null, cors, any_with_credentials]),
+        select(vec![json!({}), security]),
+        any::<bool>(),
+    )
+        .prop_map(|(removed, set, cors, security, overrides)| {
+            let set: Vec<Value> = set
+                .into_iter()
+                .map(|name| json!({"name": name, "value": "v", "override": overrides}))
+                .collect();
+            json!({
+                "removeHeaders": removed,
+                "customHeaders": set,
+                "corsConfig": cors,
+                "securityHeadersConfig": security,
+            })
+        })
+}
+
+/// A group, whose members may be of another group or nowhere.
+fn group() -> impl Strategy<Value = Value> {
+    let statuses = subsequence(vec![403, 502, 503, 200], 0..3);
+    (select(vec!["g", "h", "o"]), subsequence(TARGETS, 0..=3), statuses).prop_map(|(id, members, statuses)| {
+        json!({"id": id, "members": members, "failoverCriteria": {"statusCodes": statuses}})
+    })
+}
+
+/// An error page of the behavior for `/x/*` or of the default one.
+fn error_page() -> impl Strategy<Value = Value> {
+    let code = || select(vec![404, 503, 200]);
+    (code(), select(vec!["/x/page.html", "/page.html", "page"]), prop::option::of(code())).prop_map(
+        |(code, path, response)| json!({"errorCode": code, "responsePagePath": path, "responseCode": response}),
+    )
 }
 
 fn a_service() -> impl Strategy<Value = Object> {
@@ -288,9 +362,9 @@ fn word() -> impl Strategy<Value = String> {
 }
 
 fn hostile_spec() -> impl Strategy<Value = Value> {
-    let words = prop::collection::vec(word(), 14);
-    let numbers = (any::<i32>(), any::<i32>(), 0..100_000_u32);
-    (words, numbers).prop_map(|(words, (port, attempts, seconds))| {
+    let words = prop::collection::vec(word(), 26);
+    let numbers = (any::<i32>(), any::<i32>(), 0..100_000_u32, any::<i32>());
+    (words, numbers).prop_map(|(words, (port, attempts, seconds, status))| {
         json!({
             "aliases": [words[0], words[1], "a.example.com"],
             "defaultRootObject": words[2],
@@ -305,10 +379,35 @@ fn hostile_spec() -> impl Strategy<Value = Value> {
                 "connectionAttempts": attempts,
                 "connectionTimeout": format!("{seconds}s"),
             }, {"id": words[9], "service": {"name": words[10]}}],
+            "originGroups": [{
+                "id": words[14],
+                "members": [words[4], words[15]],
+                "failoverCriteria": {"statusCodes": [status, 503]},
+            }],
             "cacheBehaviors": [{
                 "pathPattern": words[11],
                 "targetOriginId": words[4],
                 "allowedMethods": [words[12]],
+                "sourceRanges": {"allow": [words[16]], "deny": [words[17], "10.0.0.0/8"]},
+                "responseHeadersPolicy": {
+                    "removeHeaders": [words[18]],
+                    "customHeaders": [{"name": words[19], "value": words[20]}],
+                    "corsConfig": {
+                        "accessControlAllowOrigins": [words[21]],
+                        "accessControlAllowMethods": [words[22]],
+                        "accessControlAllowHeaders": [words[23]],
+                        "accessControlMaxAgeSec": attempts,
+                    },
+                    "securityHeadersConfig": {
+                        "strictTransportSecurity": {"accessControlMaxAgeSec": status},
+                        "contentSecurityPolicy": {"contentSecurityPolicy": words[24]},
+                    },
+                },
+            }],
+            "customErrorResponses": [{
+                "errorCode": status,
+                "responsePagePath": words[25],
+                "responseCode": attempts,
             }],
             "defaultCacheBehavior": {"targetOriginId": words[13]},
         })
