@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::conditions::facts::Facts;
+use crate::conditions::facts::{CertificateFact, Facts};
 use crate::provider::{Change, Provider};
 use crate::snapshot::Snapshot;
 use crate::table::RoutingTable;
@@ -31,6 +31,8 @@ pub struct Round {
     pub table: RoutingTable,
     /// What translation found about each Distribution.
     pub facts: Arc<Facts>,
+    /// The default certificate, where there is one to show.
+    pub default_certificate: Option<CertificateFact>,
 }
 
 /// What publishing a table did.
@@ -72,11 +74,12 @@ pub async fn run<P: FnMut(RoutingTable) -> Publication>(
         let change = *changes.borrow_and_update();
         if let Some(snapshot) = reconciler.provider.snapshot() {
             let translation = translate(&snapshot, &reconciler.options, memory);
-            let Translation { table, facts, memory: next, default_certificate_problem: problem, .. } =
-                translation;
+            let Translation { table, facts, memory: next, default_certificate, .. } = translation;
+            let problem = translation.default_certificate_problem;
             memory = next;
             tell_once(&mut default_certificate_problem, problem);
-            let round = Round { snapshot: Arc::new(snapshot), table, facts: Arc::new(facts) };
+            let (snapshot, facts) = (Arc::new(snapshot), Arc::new(facts));
+            let round = Round { snapshot, table, facts, default_certificate };
             reconciler.finish(round, started, change);
         }
         tokio::select! {

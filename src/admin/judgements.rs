@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::api::DistributionStatus;
-use crate::conditions::facts::{DistributionFacts, Facts};
+use crate::conditions::facts::{CertificateFact, DistributionFacts, Facts};
 use crate::conditions::roster::{Roster, Tally};
 use crate::conditions::{Fleet, Judgement, finish, story};
 use crate::object::ObjectKey;
@@ -30,6 +30,8 @@ pub struct Found {
     pub own: Arc<Facts>,
     /// The objects that they are about, with what could not be read.
     pub snapshot: Arc<Snapshot>,
+    /// The default certificate, where there is one to show.
+    pub default_certificate: Option<CertificateFact>,
 }
 
 /// The judgement of every Distribution.
@@ -171,9 +173,10 @@ fn objects(judgements: &Judgements) -> Objects {
         for condition in &judged.status.conditions {
             objects.conditions.push((key.clone(), condition.type_.clone(), condition.status.clone()));
         }
-        if let Some(certificate) = &judged.facts.certificate {
-            objects.certificates.insert(certificate.secret.clone(), certificate.not_after.as_second() as f64);
-        }
+    }
+    let shown = distributions.values().flat_map(|judged| &judged.facts.certificates);
+    for CertificateFact { secret, not_after, .. } in shown.chain(&found.default_certificate) {
+        objects.certificates.insert(secret.clone(), not_after.as_second() as f64);
     }
     let undecodable = found.snapshot.problems.undecodable.keys();
     let kept = undecodable.filter(|(kind, key)| is_in_snapshot(&found.snapshot, *kind, key));
@@ -204,7 +207,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::conditions::facts::{CertificateFact, Served};
+    use crate::conditions::facts::Served;
     use crate::telemetry::metrics::Build;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -224,12 +227,19 @@ mod tests {
             aliases: Vec::new(),
             domain_name: None,
             origins: Vec::new(),
-            certificate: Some(certificate),
+            certificates: vec![certificate.clone()],
             findings: Vec::new(),
             warnings: Vec::new(),
         };
         let facts = Arc::new(Facts([(ObjectKey::new("shop", "web"), Arc::new(facts))].into()));
-        Found { table: RoutingTable::default(), own: Arc::clone(&facts), facts, snapshot: Arc::default() }
+        let default = CertificateFact { secret: ObjectKey::new("tls", "default"), ..certificate };
+        Found {
+            table: RoutingTable::default(),
+            own: Arc::clone(&facts),
+            facts,
+            snapshot: Arc::default(),
+            default_certificate: Some(default),
+        }
     }
 
     fn of_certificates(judgements: &Judgements) -> Vec<String> {
@@ -253,6 +263,10 @@ mod tests {
             let hours = began.elapsed().as_secs() / HOUR.as_secs();
             told.push((hours, of_certificates(judgements.borrow().as_ref().unwrap()).concat()));
         }
+        let ends = objects(judgements.borrow().as_ref().unwrap()).certificates;
+        let ends: Vec<_> = ends.iter().map(|(secret, end)| (secret.to_string(), *end)).collect();
+        let end = (start + SignedDuration::from_hours(10)).as_second() as f64;
+        assert_eq!(ends, [("shop/web-tls".to_owned(), end), ("tls/default".to_owned(), end)]);
         let expected = [(0, "True CertificateValid"), (8, "True ExpiringSoon"), (10, "False Expired")];
         assert_eq!(told, expected.map(|(hours, said)| (hours, said.to_owned())));
         drop(rounds);

@@ -274,10 +274,11 @@ async fn hand_on(
     found: watch::Sender<Option<Found>>,
 ) {
     while finished.changed().await.is_ok() {
-        let Some(Round { snapshot, table, facts }) = finished.borrow_and_update().clone() else { continue };
+        let Some(round) = finished.borrow_and_update().clone() else { continue };
+        let Round { snapshot, table, facts, default_certificate } = round;
         let own_facts = owned(&class, &snapshot, &facts);
         own.send_replace(Some(Arc::clone(&own_facts)));
-        found.send_replace(Some(Found { table, facts, own: own_facts, snapshot }));
+        found.send_replace(Some(Found { table, facts, own: own_facts, snapshot, default_certificate }));
     }
 }
 

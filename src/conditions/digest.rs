@@ -127,7 +127,7 @@ mod tests {
                 domain_name: None,
                 aliases: Vec::new(),
                 origins: Vec::new(),
-                certificate: None,
+                certificates: Vec::new(),
                 findings: Vec::new(),
                 warnings: Vec::new(),
             };

@@ -41,8 +41,8 @@ pub struct DistributionFacts {
     pub domain_name: Option<String>,
     /// The origins in the order of the spec.
     pub origins: Vec<OriginFact>,
-    /// The certificate that ends first; none without TLS.
-    pub certificate: Option<CertificateFact>,
+    /// The certificates that viewers may be shown, in the order of the spec; none without TLS.
+    pub certificates: Vec<CertificateFact>,
     /// What is wrong, in the order in which it was found; the first of a condition gives its reason.
     pub findings: Vec<Finding>,
     /// What is odd but works.
@@ -98,7 +98,7 @@ pub enum OriginState {
     NotFound,
 }
 
-/// The certificate of a Distribution.
+/// A certificate of a Distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFact {
     /// The Secret it comes from.
@@ -131,10 +131,9 @@ pub struct Warning {
     pub message: String,
 }
 
-impl Finding {
-    /// A field that is not served, where what carries it is; the clause `meanwhile` says how.
-    pub(crate) fn not_served(field: &str, meanwhile: &str) -> Self {
-        let message = format!("{field} is not served by this version; {meanwhile}.");
-        Self { reason: Reason::UnsupportedValue, field: field.to_owned(), message }
+impl DistributionFacts {
+    /// The certificate that ends first.
+    pub(crate) fn first_to_expire(&self) -> Option<&CertificateFact> {
+        self.certificates.iter().min_by_key(|certificate| certificate.not_after)
     }
 }

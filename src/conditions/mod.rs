@@ -95,7 +95,7 @@ pub fn finish(facts: &DistributionFacts, fleet: Fleet, now: Timestamp) -> Judgem
         domain_name: facts.domain_name.clone(),
         hosts: hosts(facts),
         replicas: Some(format!("{}/{}", fleet.serving, fleet.alive)),
-        certificate: facts.certificate.as_ref().map(|certificate| CertificateStatus {
+        certificate: facts.first_to_expire().map(|certificate| CertificateStatus {
             not_after: Time(certificate.not_after),
             secret_name: certificate.secret.name.clone(),
         }),
@@ -239,7 +239,7 @@ mod tests {
             aliases: vec![AliasFact { name: "a.example.com".to_owned(), holder: AliasHolder::Ours }],
             domain_name: None,
             origins: Vec::new(),
-            certificate: None,
+            certificates: Vec::new(),
             findings: reasons.iter().map(finding).collect(),
             warnings: Vec::new(),
         }
@@ -339,7 +339,7 @@ mod tests {
             not_before: second(0),
             not_after: second(100),
         };
-        let facts = DistributionFacts { certificate: Some(certificate), ..facts(&[]) };
+        let facts = DistributionFacts { certificates: vec![certificate], ..facts(&[]) };
         let at = |now| {
             let judgement = finish(&facts, Fleet::ALONE, second(now));
             let valid =

@@ -95,7 +95,7 @@ mod tests {
             aliases: Vec::new(),
             domain_name: None,
             origins: Vec::new(),
-            certificate: None,
+            certificates: Vec::new(),
             findings: reasons.iter().map(finding).collect(),
             warnings: Vec::new(),
         };

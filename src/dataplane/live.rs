@@ -13,14 +13,15 @@ use tokio::time::Instant;
 use super::origin::tls::{OriginClient, OriginClients};
 use super::origin::{Candidates, EndpointCell, Load, OriginCell};
 use super::targets::LiveTarget;
-use super::tls::{ConfigMaker, Configs};
+use super::tls::configs::{ConfigMaker, Offers};
 use super::websocket::places::{Place, Room, Rooms};
 use super::websocket::rebalance::ScaleOut;
 use crate::object::ObjectKey;
 use crate::table::RoutingTable;
+use crate::table::certificate::Certificates;
 use crate::table::origin::{Endpoint, Origin, OriginKey};
 use crate::table::reason::Reason;
-use crate::table::route::{Route, Routes, ServingState};
+use crate::table::route::{Route, Routes, ServingState, ViewerProtocols};
 use crate::telemetry::metrics::{
     DistributionMetrics, Metrics, OriginEndpoints, OriginMetrics, RequestMetrics,
 };
@@ -36,8 +37,8 @@ pub(crate) struct LiveTable {
     distributions: Vec<Arc<LiveDistribution>>,
     /// Where connections may lead.
     pub(crate) reachable: Reachable,
-    /// How handshakes are answered.
-    pub(crate) tls: Arc<Configs>,
+    /// How handshakes go for names that nobody owns.
+    pub(crate) unowned: Arc<Offers>,
 }
 
 impl LiveTable {
@@ -91,6 +92,8 @@ pub(crate) struct LiveDistribution {
     requests: Vec<Arc<RequestMetrics>>,
     /// The places of their WebSockets, by the same positions.
     rooms: Vec<Arc<Room>>,
+    /// How handshakes with its viewers go.
+    pub(crate) tls: Offers,
 }
 
 impl LiveDistribution {
@@ -189,6 +192,8 @@ impl Linker {
         let now = Instant::now();
         let mut earlier = before.distributions.iter().peekable();
         let mut listed = table.endpoints.0.iter().peekable();
+        let certificates = &table.certificates;
+        let same_certificates = Arc::ptr_eq(certificates, &before.table.certificates);
         let mut of_distribution = Vec::new();
         let mut distributions = Vec::with_capacity(table.hosts.routes().len());
         for routes in table.hosts.routes() {
@@ -202,10 +207,13 @@ impl Linker {
                 of_distribution.push((origin, endpoints));
             }
             let now_listed = Listed(&of_distribution);
-            let live = match old.filter(|old| Arc::ptr_eq(&old.routes, routes) && is_current(old, now_listed))
-            {
+            let shows_them = |old: &LiveDistribution| same_certificates || old.tls.show(certificates.of(key));
+            let is_same = |old: &&Arc<LiveDistribution>| {
+                Arc::ptr_eq(&old.routes, routes) && is_current(old, now_listed) && shows_them(old)
+            };
+            let live = match old.filter(is_same) {
                 Some(old) => Arc::clone(old),
-                None => self.distribution(routes, now_listed, now),
+                None => self.distribution(routes, now_listed, certificates, now),
             };
             distributions.push(live);
         }
@@ -221,20 +229,23 @@ impl Linker {
             Arc::new(distributions.iter().flat_map(|live| live.clients()).collect())
         };
         self.clients.tidy();
-        let tls = if Arc::ptr_eq(&table.certificates, &before.table.certificates) {
-            Arc::clone(&before.tls)
+        let unowned = if same_certificates {
+            Arc::clone(&before.unowned)
         } else {
-            Arc::new(self.tls.link(&table.certificates, &before.tls))
+            let default = certificates.default.iter();
+            Arc::new(self.tls.offer(default, &Arc::default(), ViewerProtocols::Http2))
         };
+        self.tls.tidy();
         let generation = before.generation + 1;
         let reachable = Reachable { endpoints, clients };
-        LiveTable { generation, table, distributions, reachable, tls }
+        LiveTable { generation, table, distributions, reachable, unowned }
     }
 
     fn distribution(
         &mut self,
         routes: &Arc<Routes>,
         listed: Listed<'_>,
+        certificates: &Certificates,
         now: Instant,
     ) -> Arc<LiveDistribution> {
         let metrics = self.metrics.distribution(&routes.distribution);
@@ -261,7 +272,10 @@ impl Linker {
         let labels: Vec<_> = routes.iter().map(Route::label).collect();
         let requests = labels.iter().map(|label| metrics.behavior(label)).collect();
         let rooms = labels.iter().map(|label| self.rooms.of(&routes.distribution, label)).collect();
-        Arc::new(LiveDistribution { routes: Arc::clone(routes), metrics, targets, labels, requests, rooms })
+        let shown = certificates.of(&routes.distribution);
+        let tls = self.tls.offer(shown, &routes.tls, routes.viewer_protocols);
+        let routes = Arc::clone(routes);
+        Arc::new(LiveDistribution { routes, metrics, targets, labels, requests, rooms, tls })
     }
 
     /// The endpoints with open WebSockets that stayed before and do so no more, each noted as departed. An origin that
@@ -355,9 +369,7 @@ mod tests {
     use crate::table::error_pages::ErrorPages;
     use crate::table::host::HostPattern;
     use crate::table::origin::{Endpoints, Zone};
-    use crate::table::route::{
-        AllowedMethods, Compression, RouteTarget, ViewerProtocolPolicy, ViewerProtocols,
-    };
+    use crate::table::route::{AllowedMethods, Compression, RouteTarget, ViewerProtocolPolicy};
     use crate::table::web_socket::WebSocketPolicy;
     use crate::telemetry::metrics::Build;
 
@@ -379,6 +391,7 @@ mod tests {
             state,
             aliases: vec![HostPattern::parse(&format!("{name}.example")).unwrap()],
             viewer_protocols: ViewerProtocols::Http2,
+            tls: Arc::default(),
             default_root_object: None,
             error_pages: ErrorPages::default(),
             ordered: Vec::new(),

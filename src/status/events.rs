@@ -257,7 +257,7 @@ mod tests {
             aliases: Vec::new(),
             domain_name: None,
             origins: Vec::new(),
-            certificate: None,
+            certificates: Vec::new(),
             findings: findings.iter().map(finding).collect(),
             warnings: warnings.iter().map(warning).collect(),
         }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use http::{Method, StatusCode, Version};
 
 use super::Hosts;
-use super::certificate::Certificate;
 use super::cors::Preflight;
 use super::group::Failover;
 use super::host::HostName;
@@ -18,9 +17,9 @@ use super::reason::Reason;
 use super::route::{Route, Routes, ServingState, ViewerProtocolPolicy};
 use super::source_ranges::Verdict;
 use super::target::Target;
+use super::viewer_tls::TlsIdentity;
 use super::web_origin::Presented;
 use super::web_socket::{Handshakes, WebSocketPolicy};
-use crate::object::ObjectKey;
 
 /// What is judged.
 #[derive(Clone, Copy, Debug)]
@@ -70,16 +69,6 @@ pub enum Transport<'r> {
     Plain,
     /// With TLS, and what its handshake settled.
     Tls(&'r TlsIdentity),
-}
-
-/// What a TLS handshake settled; it holds for every request of the connection.
-#[derive(Clone, Debug)]
-pub struct TlsIdentity {
-    /// The Distribution that owned the SNI at the handshake; none where the default certificate answered for a
-    /// name that nobody owned.
-    pub distribution: Option<ObjectKey>,
-    /// The certificate that was shown.
-    pub certificate: Arc<Certificate>,
 }
 
 /// What a request asks for.
@@ -143,7 +132,7 @@ pub fn decide<'t>(hosts: &'t Hosts, request: Request<'_>) -> Decision<'t> {
     let Some((host_position, routes)) = hosts.find(request.host) else {
         return refuse(None, Reason::NoDistribution);
     };
-    if !belongs(request.transport, request.host, &routes.distribution) {
+    if matches!(request.transport, Transport::Tls(identity) if !identity.may_ask(routes, request.host)) {
         return refuse(None, Reason::Misdirected);
     }
     if routes.state == ServingState::Disabled {
@@ -164,21 +153,9 @@ fn judge<'r>(routes: &'r Routes, request: Request<'_>) -> (usize, &'r Route, Out
     let replaced_target = root_object(routes, request);
     let path = replaced_target.as_ref().unwrap_or(request.target).path();
     let (route_position, route) = routes.find(path);
-    let outcome = judge_policies(route, request).unwrap_or_else(|| forward(route, request, replaced_target));
+    let outcome =
+        judge_policies(routes, route, request).unwrap_or_else(|| forward(route, request, replaced_target));
     (route_position, route, outcome)
-}
-
-/// Whether the connection may carry requests for a host of `owner` (the 421 rule): that of its SNI's
-/// Distribution, and of others in the same namespace where the certificate shown covers the host, since
-/// browsers coalesce connections on shared wildcards.
-fn belongs(transport: Transport<'_>, host: &HostName, owner: &ObjectKey) -> bool {
-    let Transport::Tls(identity) = transport else {
-        return true;
-    };
-    let Some(shown) = &identity.distribution else {
-        return false;
-    };
-    shown == owner || (shown.namespace == owner.namespace && identity.certificate.covers(host))
 }
 
 /// The target in place of `/`, where there is a default root object.
@@ -188,14 +165,18 @@ pub(super) fn root_object(routes: &Routes, request: Request<'_>) -> Option<Targe
     applies.then(|| request.target.with_path(object))
 }
 
-/// The policies in their order: protocol, source ranges, method, WebSocket.
-fn judge_policies(route: &Route, request: Request<'_>) -> Option<Outcome> {
+/// The policies in their order: protocol, client certificate, source ranges, method, WebSocket.
+fn judge_policies(routes: &Routes, route: &Route, request: Request<'_>) -> Option<Outcome> {
     if request.scheme == Scheme::Http {
         match route.viewer_protocol_policy {
             ViewerProtocolPolicy::AllowAll => {}
             ViewerProtocolPolicy::HttpsOnly => return Some(Outcome::Refuse(Reason::HttpsOnly)),
             ViewerProtocolPolicy::RedirectToHttps => return Some(redirect(request)),
         }
+    }
+    // Where a trusted proxy ended the TLS, the certificate that it may have seen is not one that we verified.
+    if matches!(request.transport, Transport::Plain) && routes.requires_client_certificate() {
+        return Some(Outcome::Refuse(Reason::Misdirected));
     }
     let verdict = request.viewer.map(|address| route.source_ranges.judge(address));
     if matches!(verdict, Some(Verdict::Denied(_) | Verdict::NotAllowed)) {
@@ -264,6 +245,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::object::ObjectKey;
     use crate::table::error_pages::ErrorPages;
     use crate::table::host::HostPattern;
     use crate::table::path_pattern::PathPattern;
@@ -293,6 +275,7 @@ mod tests {
             state: ServingState::Enabled,
             aliases: aliases.iter().map(|alias| HostPattern::parse(alias).unwrap()).collect(),
             viewer_protocols: ViewerProtocols::Http2,
+            tls: Arc::default(),
             default_root_object: None,
             error_pages: ErrorPages::default(),
             ordered,

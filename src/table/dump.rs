@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::RoutingTable;
 use super::balancing::{Affinity, Algorithm, Balancing, HashOn, OutlierDetection};
-use super::certificate::{Certificate, OwnCertificate};
+use super::certificate::{Certificate, OwnCertificates};
 use super::cors::Pages;
 use super::decide::Scheme;
 use super::error_pages::ErrorPage;
@@ -41,17 +41,22 @@ impl RoutingTable {
     }
 
     fn distribution(&self, routes: &Routes) -> Value {
-        let certificate = match self.certificates.by_distribution.get(&routes.distribution) {
-            None => Value::Null,
-            Some(OwnCertificate::Unusable) => "unusable".into(),
-            Some(OwnCertificate::Usable(certificate)) => fingerprint(certificate).into(),
-        };
+        let own = self.certificates.by_distribution.get(&routes.distribution);
+        let certificates = own.map(|own| match own {
+            OwnCertificates::Unusable => "unusable".into(),
+            usable => usable.iter().map(|shown| fingerprint(shown)).collect::<Value>(),
+        });
         let behaviors: Vec<Value> = routes.iter().map(behavior).collect();
         json!({
             "generation": routes.generation,
             "enabled": routes.state == ServingState::Enabled,
             "aliases": routes.aliases.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "certificate": certificate,
+            "certificates": certificates,
+            "minimumProtocolVersion": routes.tls.minimum.as_str(),
+            "viewerMtls": routes.tls.clients.as_ref().map(|asks| json!({
+                "mode": asks.mode.as_str(),
+                "authorities": asks.authorities.as_ref().map(|of| format!("sha256:{}", of.fingerprint)),
+            })),
             "alpn": match routes.viewer_protocols {
                 ViewerProtocols::Http2 => json!(["h2", "http/1.1"]),
                 ViewerProtocols::Http1 => json!(["http/1.1"]),

@@ -20,6 +20,7 @@ pub mod response_headers;
 pub mod route;
 pub mod source_ranges;
 pub mod target;
+pub mod viewer_tls;
 pub mod web_origin;
 pub mod web_socket;
 

@@ -12,6 +12,7 @@ use super::origin::Origin;
 use super::path_pattern::PathPattern;
 use super::response_headers::ResponseHeaders;
 use super::source_ranges::SourceRanges;
+use super::viewer_tls::{ClientMode, TlsPolicy};
 use super::web_socket::WebSocketPolicy;
 use crate::object::ObjectKey;
 
@@ -28,6 +29,8 @@ pub struct Routes {
     pub aliases: Vec<HostPattern>,
     /// `httpVersion`.
     pub viewer_protocols: ViewerProtocols,
+    /// What is wanted of the TLS of viewers.
+    pub tls: Arc<TlsPolicy>,
     /// Replaces the path `/`, with its leading slash.
     pub default_root_object: Option<String>,
     /// `customErrorResponses`.
@@ -48,7 +51,7 @@ pub enum ServingState {
 }
 
 /// What viewers are offered over TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ViewerProtocols {
     /// HTTP/2, and HTTP/1.1 beside it.
     Http2,
@@ -70,6 +73,11 @@ impl Routes {
             None => self.ordered.get(position),
             Some(behind) => (behind == 0).then_some(&self.default),
         }
+    }
+
+    /// Whether nobody gets further without a certificate that we verified.
+    pub fn requires_client_certificate(&self) -> bool {
+        self.tls.clients.as_ref().is_some_and(|asks| asks.mode == ClientMode::Required)
     }
 
     /// Every route, the default one last: the positions are those of [`Routes::find`].

@@ -2,7 +2,6 @@
 
 use super::inputs::Inputs;
 use super::lookup::clause;
-use super::unserved::{self, Effect};
 use crate::api;
 use crate::conditions::facts::Finding;
 use crate::conditions::reasons::Reason;
@@ -38,17 +37,6 @@ pub(super) fn judge(inputs: &Inputs, findings: &mut Vec<Finding>) -> Acceptance 
         let violations: Vec<String> = violations.iter().map(ToString::to_string).collect();
         let message = format!("{}; all requests get 503.", violations.join("; "));
         findings.push(Finding { reason: Reason::Invalid, field, message });
-    }
-    for found in unserved::of_distribution(&inputs.distribution.spec) {
-        let field = format!("spec.{}", found.field);
-        findings.push(match found.effect {
-            Effect::Withheld => {
-                acceptance = Acceptance::Withheld;
-                let message = format!("{field} is not served by this version. All requests get 503.");
-                Finding { reason: Reason::UnsupportedValue, field, message }
-            }
-            Effect::Served(meanwhile) => Finding::not_served(&field, meanwhile),
-        });
     }
     acceptance
 }

@@ -4,17 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::ptr;
 
 use http::Method;
 use ipnet::IpNet;
 
 use super::response_headers;
-use super::traffic;
-use super::unserved::{self, Effect};
 use crate::api::{self, Behavior, DistributionSpec};
-use crate::conditions::facts::Finding;
-use crate::conditions::reasons::Reason;
 use crate::table::path_pattern::PathPattern;
 use crate::table::route::{AllowedMethods, Compression, Route, RouteTarget, ViewerProtocolPolicy};
 use crate::table::source_ranges::SourceRanges;
@@ -25,44 +20,29 @@ use crate::table::web_socket::{
 
 /// The routes of `cacheBehaviors` and that of the default behavior. `targets` says by id where the requests for an
 /// origin or a group go.
-pub(super) fn compile(
-    spec: &DistributionSpec,
-    targets: &BTreeMap<&str, RouteTarget>,
-    findings: &mut Vec<Finding>,
-) -> (Vec<Route>, Route) {
-    let mut route =
-        |field: &str, pattern, behavior| Pass { spec, field, behavior }.route(pattern, targets, findings);
-    let ordered = spec.cache_behaviors.iter().enumerate().map(|(position, ordered)| {
-        let pattern = PathPattern::new(&ordered.path_pattern);
-        route(&format!("spec.cacheBehaviors[{position}]"), Some(pattern), &ordered.behavior)
-    });
-    let ordered = ordered.collect();
-    (ordered, route("spec.defaultCacheBehavior", None, &spec.default_cache_behavior))
+pub(super) fn compile(spec: &DistributionSpec, targets: &BTreeMap<&str, RouteTarget>) -> (Vec<Route>, Route) {
+    let route = |pattern, behavior| Pass { spec, behavior }.route(pattern, targets);
+    let ordered = spec.cache_behaviors.iter();
+    let ordered = ordered.map(|one| route(Some(PathPattern::new(&one.path_pattern)), &one.behavior));
+    (ordered.collect(), route(None, &spec.default_cache_behavior))
 }
 
 /// One behavior, as its own pass over it sees it.
 #[derive(Clone, Copy)]
 struct Pass<'u> {
     spec: &'u DistributionSpec,
-    field: &'u str,
     behavior: &'u Behavior,
 }
 
 impl Pass<'_> {
-    fn route(
-        self,
-        pattern: Option<PathPattern>,
-        targets: &BTreeMap<&str, RouteTarget>,
-        findings: &mut Vec<Finding>,
-    ) -> Route {
-        let served = self.is_served(findings);
+    fn route(self, pattern: Option<PathPattern>, targets: &BTreeMap<&str, RouteTarget>) -> Route {
         let methods = self.allowed_methods();
         let source_ranges = self.source_ranges();
         let target = self.target(targets);
         Route {
             pattern,
             viewer_protocol_policy: self.viewer_protocol_policy(),
-            target: if served && source_ranges.is_some() { target } else { RouteTarget::Broken },
+            target: if source_ranges.is_some() { target } else { RouteTarget::Broken },
             source_ranges: source_ranges.unwrap_or_default(),
             allowed_methods: AllowedMethods::new(methods),
             // A negative one was refused with the object.
@@ -74,27 +54,6 @@ impl Pass<'_> {
             response_headers: response_headers::compile(&self.behavior.response_headers_policy),
             web_socket: web_socket(&self.behavior.web_socket),
         }
-    }
-
-    fn is_served(self, findings: &mut Vec<Finding>) -> bool {
-        let mut served = true;
-        for found in unserved::of_behavior(self.behavior) {
-            let field = format!("{}.{}", self.field, found.field);
-            findings.push(match found.effect {
-                Effect::Withheld => {
-                    served = false;
-                    let refused = self.refused();
-                    let message = format!("{field} is not served by this version. {refused}");
-                    Finding { reason: Reason::UnsupportedValue, field, message }
-                }
-                Effect::Served(meanwhile) => Finding::not_served(&field, meanwhile),
-            });
-        }
-        served
-    }
-
-    fn refused(self) -> String {
-        traffic::refused(self.spec, None, |behavior| ptr::eq(behavior, self.behavior))
     }
 
     fn viewer_protocol_policy(self) -> ViewerProtocolPolicy {

@@ -5,6 +5,7 @@
 //! a problem is a fixed sentence, never a piece of the Secret.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -21,20 +22,21 @@ use x509_parser::prelude::FromDer;
 
 use super::lookup::Object;
 use crate::api::DistributionSpec;
+use crate::conditions::facts::CertificateFact;
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot};
 use crate::table::certificate::{Authorities, Certificate};
 use crate::table::host::HostPattern;
 
-/// What a Secret gave.
-pub(super) struct LoadedSecret {
+/// What a Secret gave: a certificate, or authorities.
+pub(super) struct LoadedSecret<T = Loaded> {
     secret: Object<Secret>,
-    state: State,
+    state: State<T>,
 }
 
-enum State {
-    Good(Arc<Loaded>),
-    KeptLastGood { kept: Arc<Loaded>, problem: &'static str },
+enum State<T> {
+    Good(Arc<T>),
+    KeptLastGood { kept: Arc<T>, problem: &'static str },
     Bad { problem: &'static str },
 }
 
@@ -49,9 +51,16 @@ pub(super) struct Loaded {
     pub not_after: Timestamp,
 }
 
-impl LoadedSecret {
-    /// The certificate to show: the present one, or the last good one.
-    pub(super) fn usable(&self) -> Option<&Arc<Loaded>> {
+impl Loaded {
+    /// What conditions say of it, with the Secret that it comes from.
+    pub(super) fn fact(&self, secret: ObjectKey) -> CertificateFact {
+        CertificateFact { secret, not_before: self.not_before, not_after: self.not_after }
+    }
+}
+
+impl<T> LoadedSecret<T> {
+    /// What to use: the present version, or the last good one.
+    pub(super) fn usable(&self) -> Option<&Arc<T>> {
         match &self.state {
             State::Good(loaded) | State::KeptLastGood { kept: loaded, .. } => Some(loaded),
             State::Bad { .. } => None,
@@ -67,12 +76,24 @@ impl LoadedSecret {
     }
 }
 
-/// The Secret that a Distribution's viewers are to be shown, whether that is permitted or not; none without
-/// `viewerCertificate`.
-pub(super) fn secret_of(distribution: &ObjectKey, spec: &DistributionSpec) -> Option<ObjectKey> {
-    let named = spec.viewer_certificate.as_ref()?;
-    let namespace = named.secret_namespace.as_ref().unwrap_or(&distribution.namespace);
-    Some(ObjectKey::new(namespace.as_str(), named.secret_name.as_str()))
+/// The Secrets that a Distribution's viewers are to be shown the certificates of, in the order of the API and whether
+/// that is permitted or not; none without `viewerCertificate`.
+pub(super) fn shown_to_viewers<'d>(
+    distribution: &'d ObjectKey,
+    spec: &'d DistributionSpec,
+) -> impl Iterator<Item = ObjectKey> {
+    let named = spec.viewer_certificate.iter();
+    named.flat_map(move |named| {
+        let namespace = named.secret_namespace.as_ref().unwrap_or(&distribution.namespace);
+        let names = iter::once(&named.secret_name).chain(&named.additional_secret_names);
+        names.map(move |name| ObjectKey::new(namespace.as_str(), name.as_str()))
+    })
+}
+
+/// The Secret with the authorities that sign the certificates of a Distribution's viewers.
+pub(super) fn trusted_of_viewers(distribution: &ObjectKey, spec: &DistributionSpec) -> Option<ObjectKey> {
+    let named = &spec.viewer_mtls.as_ref()?.ca_secret_name;
+    Some(ObjectKey::new(distribution.namespace.as_str(), named.as_str()))
 }
 
 /// The Secrets that a Distribution's origins are shown the certificates of.
@@ -132,10 +153,10 @@ pub(super) enum Audience {
 /// What the named Secrets gave. One that is named for both audiences is read for each.
 pub(super) type LoadedSecrets = BTreeMap<(Audience, ObjectKey), Arc<LoadedSecret>>;
 
-/// Reads the named Secrets, but those that are the very same as last time.
-///
-/// A Secret that turned bad keeps its last good certificate. One that was deleted does not: deleting it is how a
-/// certificate is taken out of service. One that can no longer be read counts as unchanged.
+/// What the Secrets gave that hold the authorities of viewers.
+pub(super) type LoadedAuthorities = BTreeMap<ObjectKey, Arc<LoadedSecret<Authorities>>>;
+
+/// Reads the Secrets whose certificate somebody is to be shown, but those that are the very same as last time.
 pub(super) fn load(
     named: BTreeSet<(Audience, ObjectKey)>,
     snapshot: &Snapshot,
@@ -143,15 +164,44 @@ pub(super) fn load(
 ) -> LoadedSecrets {
     let load_one = |name: &(Audience, ObjectKey)| {
         let (audience, key) = name;
-        let last = last.get(name);
-        match (snapshot.secrets.get(key), last) {
-            (Some(secret), Some(last)) if Arc::ptr_eq(secret, &last.secret.0) => Some(Arc::clone(last)),
-            (Some(secret), _) => Some(Arc::new(read(secret, *audience, last.map(Arc::as_ref)))),
-            (None, Some(last)) if is_unreadable(key, snapshot) => Some(Arc::clone(last)),
-            (None, _) => None,
-        }
+        load_secret(key, snapshot, last.get(name), |secret| parse(secret, *audience))
     };
     named.into_iter().filter_map(|name| load_one(&name).map(|loaded| (name, loaded))).collect()
+}
+
+/// The same for those that hold the authorities of viewers.
+pub(super) fn load_authorities(
+    named: BTreeSet<ObjectKey>,
+    snapshot: &Snapshot,
+    last: &LoadedAuthorities,
+) -> LoadedAuthorities {
+    let load_one = |key: &ObjectKey| {
+        load_secret(key, snapshot, last.get(key), |secret| authorities(bundle_of_secret(secret)))
+    };
+    named.into_iter().filter_map(|key| load_one(&key).map(|loaded| (key, loaded))).collect()
+}
+
+/// Reads one Secret, unless it is the very same as last time.
+///
+/// One that turned bad keeps what it gave last. One that was deleted does not: deleting it is how a certificate is
+/// taken out of service. One that can no longer be read counts as unchanged.
+fn load_secret<T>(
+    key: &ObjectKey,
+    snapshot: &Snapshot,
+    last: Option<&Arc<LoadedSecret<T>>>,
+    parse: impl FnOnce(&Secret) -> Result<T, &'static str>,
+) -> Option<Arc<LoadedSecret<T>>> {
+    let secret = match (snapshot.secrets.get(key), last) {
+        (Some(secret), Some(last)) if Arc::ptr_eq(secret, &last.secret.0) => return Some(Arc::clone(last)),
+        (None, Some(last)) if is_unreadable(key, snapshot) => return Some(Arc::clone(last)),
+        (secret, _) => secret?,
+    };
+    let state = match (parse(secret), last.and_then(|last| last.usable())) {
+        (Ok(loaded), _) => State::Good(Arc::new(loaded)),
+        (Err(problem), Some(kept)) => State::KeptLastGood { kept: Arc::clone(kept), problem },
+        (Err(problem), None) => State::Bad { problem },
+    };
+    Some(Arc::new(LoadedSecret { secret: Object(Arc::clone(secret)), state }))
 }
 
 /// Whether what is known of a Secret may not be what it is now.
@@ -160,15 +210,6 @@ pub(super) fn is_unreadable(secret: &ObjectKey, snapshot: &Snapshot) -> bool {
     problems.degraded.contains_key(&Kind::Secret)
         || problems.unreadable.contains_key(&name)
         || problems.undecodable.contains_key(&name)
-}
-
-fn read(secret: &Arc<Secret>, audience: Audience, last: Option<&LoadedSecret>) -> LoadedSecret {
-    let state = match (parse(secret, audience), last.and_then(LoadedSecret::usable)) {
-        (Ok(loaded), _) => State::Good(Arc::new(loaded)),
-        (Err(problem), Some(kept)) => State::KeptLastGood { kept: Arc::clone(kept), problem },
-        (Err(problem), None) => State::Bad { problem },
-    };
-    LoadedSecret { secret: Object(Arc::clone(secret)), state }
 }
 
 /// A certificate chain with its key, out of `tls.crt` and `tls.key`.

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use super::aliases::Claims;
-use super::certificates::{self, Audience, LoadedSecret, LoadedSecrets};
+use super::certificates::{self, Audience, Loaded, LoadedAuthorities, LoadedSecret, LoadedSecrets};
 use super::grants::{self, Grants};
 use super::header_values::{self, HeaderValues, LoadedValue, Place};
 use super::lookup::{Lookup, Object, clause, nearest_in_namespace};
@@ -18,6 +18,7 @@ use super::services;
 use crate::api::Distribution;
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot, Undecodable};
+use crate::table::certificate::Authorities;
 
 /// The label by which an EndpointSlice names its Service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -35,8 +36,10 @@ pub(super) struct Inputs {
     pub claims: Claims,
     /// The Services that its origins name.
     pub backends: BTreeMap<ObjectKey, Backend>,
-    /// The Secret of its `viewerCertificate`; none where there is nothing to look for.
-    pub certificate: Option<NamedSecret>,
+    /// The Secrets of its `viewerCertificate`, in their order.
+    pub certificates: Vec<NamedSecret>,
+    /// The Secret of its `viewerMtls`.
+    pub authorities_of_viewers: Option<NamedSecret<Authorities>>,
     /// The Secrets that hold the authorities of its origins, by name.
     pub authorities: BTreeMap<String, Lookup<Object<Secret>>>,
     /// The ConfigMaps that hold some, by name.
@@ -62,11 +65,11 @@ pub(super) struct Backend {
 
 /// A Secret by name, and what it gave.
 #[derive(PartialEq)]
-pub(super) struct NamedSecret {
+pub(super) struct NamedSecret<T = Loaded> {
     /// The Secret's name.
     pub key: ObjectKey,
     /// What it gave.
-    pub lookup: Lookup<Object<LoadedSecret>>,
+    pub lookup: Lookup<Object<LoadedSecret<T>>>,
 }
 
 /// What inputs are gathered from: the snapshot, and what was made of all of it together.
@@ -76,6 +79,7 @@ pub(super) struct Cluster<'s> {
     grants: &'s Grants<'s>,
     secrets: &'s LoadedSecrets,
     header_values: &'s HeaderValues,
+    authorities: &'s LoadedAuthorities,
     /// By namespace and Service.
     slices: BTreeMap<(&'s str, &'s str), Vec<&'s Arc<EndpointSlice>>>,
 }
@@ -88,6 +92,7 @@ impl<'s> Cluster<'s> {
         grants: &'s Grants<'s>,
         secrets: &'s LoadedSecrets,
         header_values: &'s HeaderValues,
+        authorities: &'s LoadedAuthorities,
     ) -> Self {
         let mut slices: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (key, slice) in &snapshot.endpoint_slices {
@@ -96,7 +101,7 @@ impl<'s> Cluster<'s> {
                 slices.entry((key.namespace.as_str(), service.as_str())).or_default().push(slice);
             }
         }
-        Self { snapshot, claims, grants, secrets, header_values, slices }
+        Self { snapshot, claims, grants, secrets, header_values, authorities, slices }
     }
 
     fn backend(&self, distribution: &ObjectKey, key: &ObjectKey) -> Backend {
@@ -133,6 +138,15 @@ impl<'s> Cluster<'s> {
             return NamedSecret { key, lookup: Lookup::not_permitted(remedy) };
         }
         let loaded = self.secrets.get(&(audience, key.clone()));
+        self.named(distribution, key, loaded)
+    }
+
+    fn named<T>(
+        &self,
+        distribution: &ObjectKey,
+        key: ObjectKey,
+        loaded: Option<&Arc<LoadedSecret<T>>>,
+    ) -> NamedSecret<T> {
         let lookup = Lookup::of(&key, loaded, Kind::Secret, &self.snapshot.problems, || {
             nearest_for(distribution, &key, &self.snapshot.secrets)
         });
@@ -153,10 +167,10 @@ impl Inputs {
         let spec = &distribution.spec;
         let problems = &cluster.snapshot.problems;
         let services = spec.origins.iter().map(|origin| services::key_of(key, &origin.service));
-        let certificate = certificates::secret_of(key, spec);
+        let certificates: Vec<_> = certificates::shown_to_viewers(key, spec).collect();
         let backends: BTreeMap<_, _> =
             services.map(|name| (name.clone(), cluster.backend(key, &name))).collect();
-        let mut named = backends.keys().chain(&certificate);
+        let mut named = backends.keys().chain(&certificates);
         let names_others = named.any(|name| name.namespace != key.namespace);
         Self {
             key: key.clone(),
@@ -185,13 +199,20 @@ impl Inputs {
             client_certificates: certificates::shown_to_origins(key, spec)
                 .map(|secret| (secret.name.clone(), cluster.secret(key, Audience::Origins, secret)))
                 .collect(),
-            certificate: certificate.map(|secret| cluster.secret(key, Audience::Viewers, secret)),
             header_values: header_values::named(key, spec)
                 .map(|place| {
                     let lookup = cluster.header_value(&place);
                     (place, lookup)
                 })
                 .collect(),
+            certificates: certificates
+                .into_iter()
+                .map(|secret| cluster.secret(key, Audience::Viewers, secret))
+                .collect(),
+            authorities_of_viewers: certificates::trusted_of_viewers(key, spec).map(|secret| {
+                let loaded = cluster.authorities.get(&secret);
+                cluster.named(key, secret, loaded)
+            }),
             slices_unreadable: problems.degraded.get(&Kind::EndpointSlice).map(|problem| clause(problem)),
             grants_unreadable: cluster.grants.unreadable.clone().filter(|_| names_others),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::certificates::LoadedSecrets;
+use super::certificates::{LoadedAuthorities, LoadedSecrets};
 use super::header_values::HeaderValues;
 use super::unit::Unit;
 use crate::conditions::facts::Facts;
@@ -17,6 +17,7 @@ pub struct Memory {
     pub(super) units: BTreeMap<ObjectKey, Arc<Unit>>,
     pub(super) secrets: LoadedSecrets,
     pub(super) header_values: HeaderValues,
+    pub(super) authorities: LoadedAuthorities,
     pub(super) table: RoutingTable,
     pub(super) facts: Facts,
 }

@@ -24,11 +24,13 @@ mod memory;
 mod origin_tls;
 mod origins;
 mod response_headers;
+mod secrets;
 mod services;
 mod traffic;
 mod unit;
 mod unserved;
 mod viewer_certificate;
+mod viewer_mtls;
 mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,8 +40,7 @@ pub use base_domain::{BaseDomain, NotABaseDomain};
 pub use endpoints::EndpointAddresses;
 pub use memory::Memory;
 
-use crate::api::Distribution;
-use crate::conditions::facts::{DistributionFacts, Facts};
+use crate::conditions::facts::{CertificateFact, DistributionFacts, Facts};
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot};
 use crate::table::RoutingTable;
@@ -77,7 +78,9 @@ pub struct Translation {
     pub memory: Memory,
     /// How many units were compiled and not reused.
     pub rebuilt: usize,
-    /// What is wrong with the default certificate, which no Distribution's conditions could say.
+    /// The default certificate, where there is one to show.
+    pub default_certificate: Option<CertificateFact>,
+    /// What is wrong with it, which no Distribution's conditions could say.
     pub default_certificate_problem: Option<String>,
 }
 
@@ -91,7 +94,9 @@ pub fn translate(snapshot: &Snapshot, options: &Options, memory: Memory) -> Tran
     let named = named_secrets(snapshot, &grants, options);
     let secrets = certificates::load(named, snapshot, &memory.secrets);
     let header_values = header_values::load(named_values(snapshot), snapshot, &memory.header_values);
-    let cluster = Cluster::new(snapshot, &claims, &grants, &secrets, &header_values);
+    let authorities =
+        certificates::load_authorities(named_authorities(snapshot), snapshot, &memory.authorities);
+    let cluster = Cluster::new(snapshot, &claims, &grants, &secrets, &header_values, &authorities);
 
     let mut rebuilt = 0;
     let mut units = BTreeMap::new();
@@ -113,8 +118,13 @@ pub fn translate(snapshot: &Snapshot, options: &Options, memory: Memory) -> Tran
     let facts = facts(snapshot, &units, &memory.facts);
     let default_certificate_problem =
         default_certificate_problem(snapshot, options, default.map(Arc::as_ref));
-    let memory = Memory { units, secrets, header_values, table: table.clone(), facts: facts.clone() };
-    Translation { table, facts, memory, rebuilt, default_certificate_problem }
+    let default_certificate = default
+        .and_then(|loaded| loaded.usable())
+        .zip(options.default_certificate.clone())
+        .map(|(loaded, key)| loaded.fact(key));
+    let memory =
+        Memory { units, secrets, header_values, authorities, table: table.clone(), facts: facts.clone() };
+    Translation { table, facts, memory, rebuilt, default_certificate, default_certificate_problem }
 }
 
 /// The Secrets whose certificate somebody is to be shown. Of one that may not be named nothing is remembered.
@@ -123,11 +133,10 @@ fn named_secrets(
     grants: &Grants<'_>,
     options: &Options,
 ) -> BTreeSet<(Audience, ObjectKey)> {
-    let of_distribution = |(key, distribution): (&ObjectKey, &Arc<Distribution>)| {
-        let secret = certificates::secret_of(key, &distribution.spec)?;
-        grants.permit(key, Kind::Secret, &secret).then_some(secret)
-    };
-    let viewers = snapshot.distributions.iter().filter_map(of_distribution);
+    let viewers = snapshot.distributions.iter().flat_map(|(key, distribution)| {
+        let named = certificates::shown_to_viewers(key, &distribution.spec);
+        named.filter(|secret| grants.permit(key, Kind::Secret, secret))
+    });
     let viewers = viewers.chain(options.default_certificate.clone()).map(|key| (Audience::Viewers, key));
     let origins = snapshot
         .distributions
@@ -140,6 +149,14 @@ fn named_secrets(
 fn named_values(snapshot: &Snapshot) -> BTreeSet<header_values::Place> {
     let all = snapshot.distributions.iter();
     all.flat_map(|(key, distribution)| header_values::named(key, &distribution.spec)).collect()
+}
+
+/// The Secrets that hold the authorities of viewers.
+fn named_authorities(snapshot: &Snapshot) -> BTreeSet<ObjectKey> {
+    let named = snapshot.distributions.iter();
+    named
+        .filter_map(|(key, distribution)| certificates::trusted_of_viewers(key, &distribution.spec))
+        .collect()
 }
 
 /// Puts the units' shares together, and keeps each part of the last table that is still right.
@@ -160,7 +177,7 @@ fn assemble(
         routes.insert(key.clone(), Arc::clone(&unit.routes));
         endpoints.0.extend(unit.endpoints.clone());
         staying.0.extend(unit.staying.clone());
-        certificates.by_distribution.extend(unit.certificate.clone().map(|own| (key.clone(), own)));
+        certificates.by_distribution.extend(unit.certificates.clone().map(|own| (key.clone(), own)));
     }
     RoutingTable {
         hosts: unless_equal(Hosts::new(routes), &last.hosts),

@@ -10,7 +10,6 @@ use super::endpoints::{self, Collected, Ignored};
 use super::header_values::{self, Flaw};
 use super::inputs::{Backend, Inputs};
 use super::services::{self, Problem, SERVICE};
-use super::unserved::{self, Effect};
 use super::{Options, balancing, groups, origin_tls, traffic};
 use crate::api::{self, OriginProtocolPolicy};
 use crate::conditions::facts::{Finding, OriginFact, OriginState};
@@ -91,12 +90,11 @@ pub(super) fn compile(
     let pass = Pass { inputs, position, origin };
     let fact = |state, reason| OriginFact { id: origin.id.clone(), state, reason };
     // All is looked at, so that a person learns of everything at once.
-    let served = pass.check_fields(findings);
     let sides = pass.sides(options, findings);
     let settings = pass.settings(findings);
-    let (sides, settings) = match (served, sides, settings) {
-        (Ok(()), Ok(sides), Ok(settings)) => (sides, settings),
-        (Err(reason), _, _) | (_, Err(reason), _) | (_, _, Err(reason)) => {
+    let (sides, settings) = match (sides, settings) {
+        (Ok(sides), Ok(settings)) => (sides, settings),
+        (Err(reason), _) | (_, Err(reason)) => {
             pass.report_unusable(None, findings);
             let fact = fact(OriginState::NotFound, Some(reason));
             return CompiledOrigin { target: RouteTarget::Broken, endpoints: Vec::new(), fact };
@@ -177,25 +175,6 @@ impl Pass<'_> {
 
     fn service(self) -> ObjectKey {
         services::key_of(&self.inputs.key, &self.origin.service)
-    }
-
-    /// Reports the fields that are not served.
-    ///
-    /// # Errors
-    /// The reason, where one of them must not be left out.
-    fn check_fields(self, findings: &mut Vec<Finding>) -> Result<(), Reason> {
-        let mut served = Ok(());
-        for found in unserved::of_origin(self.origin) {
-            let field = self.field(&found.field);
-            match found.effect {
-                Effect::Withheld => {
-                    let problem = format!("{field} is not served by this version.");
-                    served = Err(self.report(Reason::UnsupportedValue, &found.field, &problem, findings));
-                }
-                Effect::Served(meanwhile) => findings.push(Finding::not_served(&field, meanwhile)),
-            }
-        }
-        served
     }
 
     /// Looks at each port that is spoken to.

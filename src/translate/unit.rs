@@ -8,12 +8,14 @@ use super::acceptance::{self, Acceptance};
 use super::inputs::Inputs;
 use super::lookup::clause;
 use super::origins::CompiledOrigin;
-use super::{Options, aliases, behaviors, error_pages, groups, origins, viewer_certificate, warnings};
+use super::{
+    Options, aliases, behaviors, error_pages, groups, origins, viewer_certificate, viewer_mtls, warnings,
+};
 use crate::api::{Distribution, DistributionSpec, HttpVersion};
 use crate::conditions::facts::{DistributionFacts, Finding, Served};
 use crate::conditions::reasons::Reason;
 use crate::snapshot::Undecodable;
-use crate::table::certificate::OwnCertificate;
+use crate::table::certificate::OwnCertificates;
 use crate::table::error_pages::ErrorPages;
 use crate::table::host::HostPattern;
 use crate::table::origin::{Endpoint, OriginKey};
@@ -30,7 +32,7 @@ pub(super) struct Unit {
     /// Which of their endpoints stay.
     pub staying: BTreeMap<OriginKey, Arc<[SocketAddr]>>,
     /// What its `viewerCertificate` gave.
-    pub certificate: Option<OwnCertificate>,
+    pub certificates: Option<OwnCertificates>,
     /// What was found.
     pub facts: Arc<DistributionFacts>,
 }
@@ -42,7 +44,8 @@ impl Unit {
         let mut findings = Vec::new();
         let acceptance = acceptance::judge(&inputs, &mut findings);
         let mut held = aliases::held(&inputs, &mut findings);
-        let (certificate, certificate_fact) = viewer_certificate::choose(&inputs, &held, &mut findings);
+        let (certificates, certificate_facts) = viewer_certificate::collect(&inputs, &held, &mut findings);
+        let tls = viewer_mtls::policy(&inputs, &mut findings);
         let domain_name = inputs.claims.domain_name.clone().map(HostPattern::Exact);
         held.extend(domain_name.filter(|name| !held.contains(name)));
         origins::report_unreadable_slices(&inputs, &mut findings);
@@ -60,7 +63,7 @@ impl Unit {
         let mut targets: BTreeMap<&str, RouteTarget> =
             by_id.iter().map(|(id, origin)| (*id, origin.target.clone())).collect();
         targets.extend(groups::compile(&distribution.spec, &by_id, &mut findings));
-        let (mut ordered, mut default) = behaviors::compile(&distribution.spec, &targets, &mut findings);
+        let (mut ordered, mut default) = behaviors::compile(&distribution.spec, &targets);
         if acceptance == Acceptance::Withheld {
             for route in ordered.iter_mut().chain([&mut default]) {
                 (route.target, route.response_headers) = (RouteTarget::Broken, None);
@@ -73,12 +76,12 @@ impl Unit {
             aliases: aliases::facts(&inputs),
             domain_name: inputs.claims.domain_name.as_ref().map(ToString::to_string),
             origins: compiled.iter().map(|origin| origin.fact.clone()).collect(),
-            certificate: certificate_fact,
+            certificates: certificate_facts,
             findings,
-            warnings: warnings::of(&inputs, (&ordered, &default), certificate.as_ref()),
+            warnings: warnings::of(&inputs, (&ordered, &default), certificates.as_ref()),
             ..unjudged(&inputs)
         };
-        let routes = Routes { error_pages, ..routes(&inputs, held, ordered, default) };
+        let routes = Routes { error_pages, tls: Arc::new(tls), ..routes(&inputs, held, ordered, default) };
         let (endpoints, staying) = compiled
             .into_iter()
             .flat_map(|origin| origin.endpoints)
@@ -89,7 +92,7 @@ impl Unit {
             routes: keep_equal(routes, previous.map(|unit| &unit.routes)),
             endpoints,
             staying,
-            certificate,
+            certificates,
             facts: keep_equal(facts, previous.map(|unit| &unit.facts)),
             inputs,
         }
@@ -116,6 +119,7 @@ fn routes(inputs: &Inputs, aliases: Vec<HostPattern>, ordered: Vec<Route>, defau
             HttpVersion::Http2 => ViewerProtocols::Http2,
             HttpVersion::Http11 => ViewerProtocols::Http1,
         },
+        tls: Arc::default(),
         error_pages: ErrorPages::default(),
         default_root_object: default_root_object.as_ref().map(|object| format!("/{object}")),
         ordered,
@@ -139,7 +143,7 @@ fn unjudged(inputs: &Inputs) -> DistributionFacts {
         aliases: Vec::new(),
         domain_name: None,
         origins: Vec::new(),
-        certificate: None,
+        certificates: Vec::new(),
         findings: Vec::new(),
         warnings: Vec::new(),
     }
@@ -155,7 +159,7 @@ pub(super) fn facts_of_unread(problem: &Undecodable) -> DistributionFacts {
         aliases: Vec::new(),
         domain_name: None,
         origins: Vec::new(),
-        certificate: None,
+        certificates: Vec::new(),
         findings: vec![Finding {
             reason: Reason::Invalid,
             field: String::new(),

@@ -5,33 +5,14 @@
 //!
 //! What becomes of traffic depends on what a field is for (`docs/decisions/0003-unserved-fields.md`): what keeps
 //! something out or protects an origin is withheld, since serving it without would be serving it open; what only
-//! makes things better is served without.
+//! makes things better is served without. Nothing is left of either kind.
 
 use crate::api::{Behavior, DistributionSpec, Origin, ViewerCertificate, WebSocket};
 
-/// A field that is set, not at its default, and not served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unserved {
-    /// Its path below what was looked at.
-    pub field: String,
-    /// What becomes of what carries it.
-    pub effect: Effect,
-}
+const _: fn(&DistributionSpec) = all_of_distribution;
 
-/// What becomes of what carries an unserved field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
-    /// It is not served at all.
-    Withheld,
-    /// It is served, and this clause says how.
-    Served(&'static str),
-}
-
-/// Served as if the field were absent.
-const SERVED_WITHOUT: Effect = Effect::Served("requests are served without it");
-
-/// Of the fields that concern a whole Distribution.
-pub(super) fn of_distribution(spec: &DistributionSpec) -> Vec<Unserved> {
+/// All of a Distribution's fields are served.
+fn all_of_distribution(spec: &DistributionSpec) {
     let DistributionSpec {
         class_name: _,
         enabled: _,
@@ -40,35 +21,29 @@ pub(super) fn of_distribution(spec: &DistributionSpec) -> Vec<Unserved> {
         delegate_aliases_to: _,
         default_root_object: _,
         http_version: _,
-        viewer_certificate,
-        viewer_mtls,
-        origins: _,
+        // All of it is served.
+        viewer_certificate:
+            None
+            | Some(ViewerCertificate {
+                secret_name: _,
+                secret_namespace: _,
+                additional_secret_names: _,
+                minimum_protocol_version: _,
+            }),
+        viewer_mtls: _,
+        origins,
         origin_groups: _,
-        cache_behaviors: _,
-        default_cache_behavior: _,
+        cache_behaviors,
+        default_cache_behavior,
         custom_error_responses: _,
     } = spec;
-    let mut found = Found::default();
-    found.withheld("viewerMtls", viewer_mtls.is_some());
-    if let Some(certificate) = viewer_certificate {
-        of_certificate(certificate, &mut found);
-    }
-    found.0
+    origins.iter().for_each(all_of_origin);
+    cache_behaviors.iter().map(|ordered| &ordered.behavior).for_each(all_of_behavior);
+    all_of_behavior(default_cache_behavior);
 }
 
-fn of_certificate(certificate: &ViewerCertificate, found: &mut Found) {
-    let ViewerCertificate {
-        secret_name: _,
-        secret_namespace: _,
-        additional_secret_names,
-        minimum_protocol_version,
-    } = certificate;
-    found.served_without("viewerCertificate.additionalSecretNames", !additional_secret_names.is_empty());
-    found.withheld("viewerCertificate.minimumProtocolVersion", minimum_protocol_version != "TLSv1.2_2021");
-}
-
-/// Of an origin's fields.
-pub(super) fn of_origin(origin: &Origin) -> Vec<Unserved> {
+/// All of an origin's fields are served.
+fn all_of_origin(origin: &Origin) {
     let Origin {
         id: _,
         service: _,
@@ -90,11 +65,10 @@ pub(super) fn of_origin(origin: &Origin) -> Vec<Unserved> {
         outlier_detection: _,
         max_connections_per_endpoint: _,
     } = origin;
-    Vec::new()
 }
 
-/// Of a behavior's fields.
-pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
+/// All of a behavior's fields are served.
+fn all_of_behavior(behavior: &Behavior) {
     let Behavior {
         target_origin_id: _,
         viewer_protocol_policy: _,
@@ -103,7 +77,6 @@ pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
         compress: _,
         response_headers_policy: _,
         source_ranges: _,
-        // All of it is served.
         web_socket:
             WebSocket {
                 enabled: _,
@@ -117,124 +90,4 @@ pub(super) fn of_behavior(behavior: &Behavior) -> Vec<Unserved> {
                 rebalance: _,
             },
     } = behavior;
-    Vec::new()
-}
-
-#[derive(Default)]
-struct Found(Vec<Unserved>);
-
-impl Found {
-    fn withheld(&mut self, field: impl Into<String>, set: bool) {
-        self.push(field, set, Effect::Withheld);
-    }
-
-    fn served_without(&mut self, field: impl Into<String>, set: bool) {
-        self.push(field, set, SERVED_WITHOUT);
-    }
-
-    fn push(&mut self, field: impl Into<String>, set: bool, effect: Effect) {
-        if set {
-            self.0.push(Unserved { field: field.into(), effect });
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    /// Everything unserved of a spec with one origin and one behavior, over which `patch` is laid.
-    fn unserved(patch: &Value) -> Vec<(String, Effect)> {
-        let mut spec = json!({
-            "origins": [{"id": "app", "service": {"name": "app"}}],
-            "defaultCacheBehavior": {"targetOriginId": "app"},
-        });
-        lay_over(&mut spec, patch);
-        let spec: DistributionSpec = serde_json::from_value(spec).expect("a spec");
-        let all = [
-            of_distribution(&spec),
-            spec.origins.iter().flat_map(of_origin).collect(),
-            of_behavior(&spec.default_cache_behavior),
-        ];
-        all.concat().into_iter().map(|found| (found.field, found.effect)).collect()
-    }
-
-    fn lay_over(under: &mut Value, over: &Value) {
-        match (under, over) {
-            (Value::Object(under), Value::Object(over)) => {
-                for (name, value) in over {
-                    lay_over(under.entry(name).or_insert(Value::Null), value);
-                }
-            }
-            (Value::Array(under), Value::Array(over)) => {
-                under.iter_mut().zip(over).for_each(|(under, over)| lay_over(under, over));
-            }
-            (under, over) => *under = over.clone(),
-        }
-    }
-
-    #[test]
-    fn a_field_that_is_set_and_not_served_is_found() {
-        use Effect::Withheld;
-        let certificate = |patch: Value| {
-            let mut certificate = json!({"secretName": "tls"});
-            lay_over(&mut certificate, &patch);
-            json!({"viewerCertificate": certificate})
-        };
-        let rows = [
-            (json!({"viewerMtls": {"mode": "optional", "caSecretName": "ca"}}), "viewerMtls", Withheld),
-            (
-                certificate(json!({"additionalSecretNames": ["b"]})),
-                "viewerCertificate.additionalSecretNames",
-                SERVED_WITHOUT,
-            ),
-            (
-                certificate(json!({"minimumProtocolVersion": "TLSv1.3_2025"})),
-                "viewerCertificate.minimumProtocolVersion",
-                Withheld,
-            ),
-        ];
-        for (patch, field, effect) in rows {
-            assert_eq!(unserved(&patch), [(field.to_owned(), effect)], "{patch}");
-        }
-    }
-
-    #[test]
-    fn what_is_served_and_what_is_at_its_default_is_not_found() {
-        let served = json!({
-            "className": "other", "enabled": false, "comment": "x", "aliases": ["a"], "delegateAliasesTo": ["*"],
-            "originGroups": [{"id": "g", "members": ["app", "b"], "failoverCriteria": {"statusCodes": [503]}}],
-            "defaultRootObject": "index.html", "httpVersion": "http1.1",
-            "customErrorResponses": [{"errorCode": 404, "responsePagePath": "/404", "responseCode": 404}],
-            "viewerCertificate": {
-                "secretName": "tls", "secretNamespace": "bank", "minimumProtocolVersion": "TLSv1.2_2021",
-            },
-            "origins": [{
-                "service": {"namespace": "bank"}, "httpPort": "http", "httpsPort": 443, "originProtocolPolicy": "match-viewer",
-                "originTls": {"serverName": "a.example", "caConfigMapName": "ca", "clientCertificateSecretName": "own"},
-                "originPath": "/v2", "hostHeader": "origin",
-                "customHeaders": [
-                    {"name": "x-a", "value": "b"}, {"name": "x-b", "valueFrom": {"secretName": "s", "key": "k"}},
-                ],
-                "connectionAttempts": 1, "connectionTimeout": "1s", "originReadTimeout": "1s",
-                "responseIdleTimeout": "1s", "originKeepaliveTimeout": "1s", "httpVersion": "http2",
-                "loadBalancing": {"algorithm": "round-robin"}, "outlierDetection": {"consecutiveFailures": 3},
-                "responseCompletionTimeout": "1s", "maxConnectionsPerEndpoint": 1,
-            }],
-            "defaultCacheBehavior": {
-                "viewerProtocolPolicy": "https-only", "allowedMethods": ["GET"], "compress": true,
-                "maxRequestBodyBytes": 1, "sourceRanges": {"allow": ["10.0.0.0/8"]},
-                "responseHeadersPolicy": {"removeHeaders": ["server"], "serverTiming": {"enabled": true}},
-                "webSocket": {
-                    "enabled": false, "idleTimeout": "0s", "allowedOrigins": ["https://a"],
-                    "maxDuration": "1h", "maxDurationJitterPercent": 5, "pingInterval": "30s",
-                    "limits": {"maxConnections": 1}, "onOriginTerminating": "drain",
-                    "rebalance": {"maxImbalancePercent": 20, "closesPerSecond": 1},
-                },
-            },
-        });
-        assert_eq!(unserved(&served), []);
-    }
 }

@@ -7,7 +7,7 @@ use super::inputs::Inputs;
 use crate::api::{Behavior, WebSocket};
 use crate::conditions::facts::Warning;
 use crate::conditions::reasons::WarningKind;
-use crate::table::certificate::OwnCertificate;
+use crate::table::certificate::OwnCertificates;
 use crate::table::host::HostPattern;
 use crate::table::path_pattern::{PathPattern, Steps};
 use crate::table::route::{Route, ViewerProtocolPolicy};
@@ -20,13 +20,12 @@ const MOST_STEPS: usize = 100_000;
 pub(super) fn of(
     inputs: &Inputs,
     (ordered, default): (&[Route], &Route),
-    certificate: Option<&OwnCertificate>,
+    certificates: Option<&OwnCertificates>,
 ) -> Vec<Warning> {
     let patterns: Vec<&PathPattern> = ordered.iter().filter_map(|route| route.pattern.as_ref()).collect();
     let mut warnings = unreachable(&patterns, &mut Steps::new(MOST_STEPS));
-    if let Some(OwnCertificate::Usable(certificate)) = certificate {
-        warnings.extend(deeper_than(&certificate.names, inputs));
-    }
+    let names = certificates.into_iter().flat_map(OwnCertificates::iter).flat_map(|shown| &shown.names);
+    warnings.extend(deeper_than(&names.collect::<Vec<_>>(), inputs));
     warnings.extend(redirected(inputs, ordered, default));
     warnings
 }
@@ -70,13 +69,13 @@ fn covered(pattern: &PathPattern, before: &[&PathPattern], steps: &mut Steps) ->
 }
 
 /// Wildcard aliases, which are for any depth, while that of a certificate is for one label (RFC 6125 section 6.4.3).
-fn deeper_than(names: &[HostPattern], inputs: &Inputs) -> Vec<Warning> {
+fn deeper_than(names: &[&HostPattern], inputs: &Inputs) -> Vec<Warning> {
     let aliases = inputs.distribution.spec.aliases.iter().enumerate();
     aliases
         .filter_map(|(position, alias)| {
             let HostPattern::Wildcard(base) = HostPattern::parse(alias).ok()? else { return None };
             // Where the certificate does not name it at all, a condition says so.
-            names.contains(&HostPattern::Wildcard(base.clone())).then(|| Warning {
+            names.contains(&&HostPattern::Wildcard(base.clone())).then(|| Warning {
                 kind: WarningKind::WildcardCertificateDepth,
                 field: format!("spec.aliases[{position}]"),
                 message: format!(

@@ -73,6 +73,11 @@ async fn certificate_swap() {
 }
 
 #[tokio::test]
+async fn client_certificates() {
+    play("client_certificates").await;
+}
+
+#[tokio::test]
 async fn custom_headers() {
     play("custom_headers").await;
 }
@@ -120,6 +125,11 @@ async fn path_patterns() {
 #[tokio::test]
 async fn reference_grants() {
     play("reference_grants").await;
+}
+
+#[tokio::test]
+async fn several_certificates() {
+    play("several_certificates").await;
 }
 
 #[tokio::test]

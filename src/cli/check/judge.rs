@@ -112,7 +112,7 @@ fn severity(finding: &Finding, facts: &DistributionFacts, missing: Missing) -> O
             (!facts.findings.iter().any(cause)).then_some(Severity::Error)
         }
         // Nothing is covered where there is no certificate, and that was said.
-        (Reason::AliasNotCovered, _) if facts.certificate.is_none() => None,
+        (Reason::AliasNotCovered, _) if facts.certificates.is_empty() => None,
         _ => Some(Severity::Error),
     }
 }

@@ -19,8 +19,10 @@ use http::HeaderMap;
 use super::places::Place;
 use super::tls::Session;
 use super::viewer::address::{Peer, Sender};
+use super::viewer::client_certificate::Told;
 use super::worker::Worker;
 use crate::table::decide::{Scheme, Transport};
+use crate::table::route::Routes;
 use crate::telemetry::metrics::Entered;
 
 /// One viewer's connection, as everything that happens on it sees it.
@@ -64,6 +66,15 @@ impl Viewer {
         match &self.session {
             Some(session) => Transport::Tls(&session.identity),
             None => Transport::Plain,
+        }
+    }
+
+    /// What an origin of `routes` is told of the viewer's certificate. Without TLS nobody shows one.
+    pub(crate) fn certificate_told(&self, routes: &Routes) -> Told<'_> {
+        match (&self.session, &routes.tls.clients) {
+            (_, None) => Told::Nothing,
+            (None, Some(_)) => Told::Absent,
+            (Some(session), Some(_)) => session.certificate_told(),
         }
     }
 

@@ -31,7 +31,8 @@ use crate::table::reason::Reason;
 use crate::telemetry::metrics::PageOutcome;
 
 /// What of a viewer's request its page may depend on, and what tells its way. Cookies and credentials are for the
-/// origin of the request and for no other; a range or a condition would be about another thing.
+/// origin of the request and for no other; a range or a condition would be about another thing. What we verified of the
+/// viewer ourselves is told of the request for the page, too.
 const KEPT: [HeaderName; 10] = [
     ACCEPT,
     ACCEPT_ENCODING,

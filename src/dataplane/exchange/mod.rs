@@ -263,14 +263,16 @@ impl Exchange {
             }
             None => (None, Load::Exchange),
         };
-        let prepared = head::prepare(head, &self.viewer, self.account.record.sender, authority);
+        let certificate = self.viewer.certificate_told(&distribution.routes);
+        let sender = self.account.record.sender;
+        let prepared = head::prepare(head, &self.viewer, sender, certificate, authority);
         self.account.record.request_id = Some(prepared.request_id.clone());
         let trailers = prepared.trailers;
         let original = group.map(|_| Box::new(Original { head: prepared.clone(), target: target.clone() }));
         let facts =
             Facts { target, origin: &origin.origin, body: &body, load, handshake: handshake.as_ref() };
         let head = prepared.compose(facts)?;
-        let outgoing = Outgoing { head, body, load, handshake, sender: self.account.record.sender };
+        let outgoing = Outgoing { head, body, load, handshake, sender };
         Ok(Forward {
             distribution,
             route_position,

@@ -12,6 +12,7 @@ use crate::dataplane::connection::Viewer;
 use crate::dataplane::origin::Load;
 use crate::dataplane::viewer::address::Sender;
 use crate::dataplane::viewer::body::ViewerBody;
+use crate::dataplane::viewer::client_certificate::{self, Told};
 use crate::dataplane::viewer::forwarded::{self, X_FORWARDED_HOST};
 use crate::dataplane::viewer::headers::{self, Trailers};
 use crate::dataplane::websocket::handshake::Handshake;
@@ -42,8 +43,14 @@ pub(crate) struct Facts<'f> {
     pub(crate) handshake: Option<&'f Handshake>,
 }
 
-/// Takes out of the viewer's head what belongs to its connection, then puts in what we say.
-pub(crate) fn prepare(mut head: Parts, viewer: &Viewer, sender: Sender, authority: &Authority) -> Prepared {
+/// Takes out of the viewer's head what belongs to its connection, then puts in what we say, also of its certificate.
+pub(crate) fn prepare(
+    mut head: Parts,
+    viewer: &Viewer,
+    sender: Sender,
+    certificate: Told<'_>,
+    authority: &Authority,
+) -> Prepared {
     let version = head.version;
     let fields = &mut head.headers;
     headers::strip_hop_by_hop(fields);
@@ -53,6 +60,7 @@ pub(crate) fn prepare(mut head: Parts, viewer: &Viewer, sender: Sender, authorit
     viewer.worker.headers_dropped(headers::drop_underscores(fields));
     fields.remove(EXPECT); // answered by us, once there is an origin to take the body
     let request_id = forwarded::set(fields, &viewer.peer, sender, authority, version);
+    client_certificate::tell(fields, certificate);
     head.extensions.clear();
     Prepared { head, request_id, trailers, te }
 }

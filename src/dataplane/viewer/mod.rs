@@ -2,6 +2,8 @@
 
 pub(crate) mod address;
 pub(crate) mod body;
+pub(crate) mod client_certificate;
+mod distinguished_name;
 pub(crate) mod forwarded;
 pub(crate) mod gate;
 pub(crate) mod headers;

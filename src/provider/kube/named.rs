@@ -27,6 +27,8 @@ pub(crate) type Names = BTreeSet<Name>;
 
 /// What a Distribution names.
 pub(crate) fn named_by(key: &ObjectKey, distribution: &Distribution) -> Names {
+    let of_viewers = distribution.spec.viewer_mtls.iter();
+    let of_viewers = of_viewers.map(|asked| (Kind::Secret, Some(asked.ca_secret_name.as_str())));
     let origins = || distribution.spec.origins.iter();
     let of_tls = origins().map(|origin| &origin.origin_tls).flat_map(|tls| {
         [
@@ -40,6 +42,7 @@ pub(crate) fn named_by(key: &ObjectKey, distribution: &Distribution) -> Names {
     let of_headers = values.map(|value| (Kind::Secret, Some(value.secret_name.as_str())));
     of_tls
         .chain(of_headers)
+        .chain(of_viewers)
         .filter_map(|(kind, name)| Some((kind, name.filter(|name| is_name(name))?)))
         .map(|(kind, name)| (kind, ObjectKey::new(key.namespace.as_str(), name)))
         .collect()
@@ -49,7 +52,7 @@ pub(crate) fn named_by(key: &ObjectKey, distribution: &Distribution) -> Names {
 pub(crate) fn past_limit((kind, key): &Name, limit: usize) -> String {
     let (kind, namespace) = (kind.as_str(), key.namespace.as_str());
     format!(
-        "{kind} {key} is past the {limit} Secrets and ConfigMaps that origins may name in namespace {namespace}: \
+        "{kind} {key} is past the {limit} Secrets and ConfigMaps that origins and viewerMtls may name in namespace {namespace}: \
          share the {kind} between origins"
     )
 }
@@ -119,6 +122,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_authorities_of_viewers_are_asked_for() {
+        let spec = json!({
+            "origins": [{"id": "a", "service": {"name": "a"}}],
+            "defaultCacheBehavior": {"targetOriginId": "a"},
+            "viewerMtls": {"mode": "optional", "caSecretName": "clients"},
+        });
+        let distribution = Distribution::new("web", serde_json::from_value(spec).unwrap());
+        let named = named_by(&ObjectKey::new("shop", "web"), &distribution);
+        assert_eq!(named, Names::from([(Kind::Secret, ObjectKey::new("shop", "clients"))]));
+    }
 
     #[test]
     fn what_is_no_name_is_not_asked_for() {

@@ -18,7 +18,7 @@ pub use question::{BadQuestion, Kind, Question};
 
 use super::RoutingTable;
 use super::cors::Preflight;
-use super::decide::{self, Decision, Match, Request, RequestKind, Scheme, TlsIdentity, Transport, decide};
+use super::decide::{self, Decision, Match, Request, RequestKind, Scheme, Transport, decide};
 use super::group::{self, Failover};
 use super::host::{HostName, HostPattern};
 use super::origin::{self, HostHeader, HttpVersion, Zone};
@@ -27,6 +27,7 @@ use super::response_headers::{self, Over, Precedence, ServerTiming};
 use super::route::{Compression, Route, Routes};
 use super::source_ranges;
 use super::target::Target;
+use super::viewer_tls::{Client, Source, TlsIdentity};
 use super::web_origin::Presented;
 use crate::nearest::nearest;
 use crate::object::ObjectKey;
@@ -104,9 +105,23 @@ pub enum Handshake {
         which: String,
         /// Whether it names the host, so that viewers believe it.
         covers_host: bool,
+        /// `minimumProtocolVersion`.
+        minimum_protocol_version: String,
+        /// The viewer is asked for a certificate of its own.
+        client_certificate: Option<ClientCertificate>,
     },
     /// It is refused, for this reason.
     Refused(String),
+}
+
+/// What a viewer is asked for by `viewerMtls`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCertificate {
+    /// `required` or `optional`; a certificate is taken for granted here.
+    pub mode: String,
+    /// SHA-256 over the authorities that may have signed it.
+    pub authorities: String,
 }
 
 /// A behavior that comes first and does not match.
@@ -307,7 +322,7 @@ pub fn explain(table: &RoutingTable, question: &Question, https_redirect_port: u
     let identity = match question.scheme {
         Scheme::Http => None,
         Scheme::Https => {
-            let (told, identity) = shake_hands(table, owner, host);
+            let (told, identity) = shake_hands(table, host);
             explanation.tls = Some(told);
             let Some(identity) = identity else { return explanation };
             Some(identity)
@@ -395,34 +410,32 @@ fn nearest_alias(table: &RoutingTable, host: &HostName) -> Option<String> {
     nearest(host.as_str(), aliases.iter().map(String::as_str)).map(str::to_owned)
 }
 
-/// What a viewer that asks for `host` is shown, and what its requests are judged by.
-fn shake_hands(
-    table: &RoutingTable,
-    owner: Option<&Routes>,
-    host: &HostName,
-) -> (Handshake, Option<TlsIdentity>) {
-    let certificates = &table.certificates;
-    let (certificate, which) = match owner {
-        None => (certificates.default.as_ref(), "the default certificate, since nobody has the host"),
-        Some(routes) if certificates.of_base_domain(&routes.distribution, host).is_some() => {
-            (certificates.default.as_ref(), "the default certificate, for a name under the base domain")
-        }
-        Some(routes) => {
-            let own = certificates.by_distribution.contains_key(&routes.distribution);
-            let which = if own { "viewerCertificate" } else { "the default certificate" };
-            (certificates.of_owner(&routes.distribution, host), which)
-        }
+/// What a viewer that asks for `host` is shown, and what its requests are judged by. It is one that knows every kind
+/// of key, and has a certificate where it is asked for one.
+fn shake_hands(table: &RoutingTable, host: &HostName) -> (Handshake, Option<TlsIdentity>) {
+    let handshake = match table.handshake(Some(host), |_| true) {
+        Ok(handshake) => handshake,
+        Err(refused) => return (Handshake::Refused(why::no_handshake(refused).to_owned()), None),
     };
-    let Some(certificate) = certificate else {
-        return (Handshake::Refused(why::no_certificate(table, owner)), None);
+    let which = match (handshake.source, handshake.owner) {
+        (Source::Own, _) => "viewerCertificate",
+        (Source::BaseDomain, _) => "the default certificate, for a name under the base domain",
+        (Source::Default, Some(_)) => "the default certificate",
+        (Source::Default, None) => "the default certificate, since nobody has the host",
     };
+    let identity = handshake.identity(Client::Verified);
+    let asks = identity.policy.clients.as_ref();
     let told = Handshake::Shown {
-        fingerprint: format!("sha256:{}", certificate.fingerprint),
+        fingerprint: format!("sha256:{}", identity.certificate.fingerprint),
         which: which.to_owned(),
-        covers_host: certificate.covers(host),
+        covers_host: identity.certificate.covers(host),
+        minimum_protocol_version: identity.policy.minimum.as_str().to_owned(),
+        client_certificate: asks.and_then(|asks| {
+            let authorities = format!("sha256:{}", asks.authorities.as_ref()?.fingerprint);
+            Some(ClientCertificate { mode: asks.mode.as_str().to_owned(), authorities })
+        }),
     };
-    let distribution = owner.map(|routes| routes.distribution.clone());
-    (told, Some(TlsIdentity { distribution, certificate: certificate.clone() }))
+    (told, Some(identity))
 }
 
 fn passed_over(matched: &Match<'_>, path: &str) -> Vec<PassedOver> {

@@ -3,9 +3,10 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::super::reason::Reason;
+use super::super::viewer_tls::MinimumProtocol;
 use super::{
-    Behavior, ErrorPage, Explanation, Handshake, Member, Origin, OriginGroup, Outcome, Owner,
-    ResponseHeaders, SourceRanges,
+    Behavior, ClientCertificate, ErrorPage, Explanation, Handshake, Member, Origin, OriginGroup, Outcome,
+    Owner, ResponseHeaders, SourceRanges,
 };
 use crate::printable::printable;
 
@@ -80,10 +81,22 @@ impl Lines<'_, '_> {
 
     fn tls(&mut self, tls: &Handshake) -> fmt::Result {
         match tls {
-            Handshake::Shown { fingerprint, which, covers_host } => {
+            Handshake::Shown {
+                fingerprint,
+                which,
+                covers_host,
+                minimum_protocol_version,
+                client_certificate,
+            } => {
                 let trusted =
                     if *covers_host { "" } else { "; it does not name the host, so viewers refuse it" };
-                self.line("certificate", format_args!("{fingerprint}, {which}{trusted}"))
+                self.line("certificate", format_args!("{fingerprint}, {which}{trusted}"))?;
+                if minimum_protocol_version != MinimumProtocol::default().as_str() {
+                    self.line("minimum", minimum_protocol_version)?;
+                }
+                client_certificate.iter().try_for_each(|ClientCertificate { mode, authorities }| {
+                    self.line("client cert", format_args!("{mode}, of the authorities {authorities}"))
+                })
             }
             Handshake::Refused(why) => self.line("certificate", format_args!("none: {why}")),
         }

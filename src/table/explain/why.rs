@@ -2,14 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::super::RoutingTable;
-use super::super::certificate::OwnCertificate;
 use super::super::cors::{Cors, Preflight};
 use super::super::group::Failover;
 use super::super::reason::Reason;
 use super::super::response_headers::Precedence;
 use super::super::route::{Route, RouteTarget, Routes, ServingState, ViewerProtocolPolicy};
 use super::super::source_ranges::Verdict;
+use super::super::viewer_tls::Refused;
 use super::question::Question;
 
 /// Why [`decide`] gave this reason.
@@ -25,6 +24,9 @@ pub(super) fn refused(
         (Reason::NoDistribution, None, _) => "no Distribution has an alias for the host".to_owned(),
         (Reason::NoDistribution, Some(routes), _) if routes.state == ServingState::Disabled => {
             "spec.enabled is false".to_owned()
+        }
+        (Reason::Misdirected, ..) => {
+            "viewerMtls.mode is required, and without TLS nobody shows a certificate".to_owned()
         }
         (Reason::MethodNotSupported, ..) => format!("no behavior can allow {}", question.method),
         (Reason::HttpsOnly, _, Some(route))
@@ -95,19 +97,23 @@ pub(super) fn page(cors: &Cors, question: &Question) -> String {
     }
 }
 
-/// Why no certificate may be shown.
-pub(super) fn no_certificate(table: &RoutingTable, owner: Option<&Routes>) -> String {
-    let has_default = table.certificates.default.is_some();
-    let own = owner.and_then(|routes| table.certificates.by_distribution.get(&routes.distribution));
-    match (own, has_default) {
-        (Some(OwnCertificate::Usable(_) | OwnCertificate::Unusable), _) => {
-            "the Secret of viewerCertificate gives no usable certificate, and no other may stand in for it"
+/// Why there is no TLS.
+pub(super) fn no_handshake(refused: Refused) -> &'static str {
+    match refused {
+        Refused::Unusable => {
+            "no Secret of viewerCertificate gives a usable certificate, and no other may stand in for it"
         }
-        (None, true) => "there is no viewerCertificate, and the default certificate does not name the host",
-        (None, false) if owner.is_some() => {
+        Refused::NotOfDefault => {
+            "there is no viewerCertificate, and the default certificate does not name the host"
+        }
+        Refused::Nothing => {
             "there is no viewerCertificate, and no default certificate (--default-certificate)"
         }
-        (None, false) => "nobody has the host, and there is no default certificate (--default-certificate)",
+        Refused::Unknown => {
+            "nobody has the host, and there is no default certificate (--default-certificate)"
+        }
+        Refused::Unverifiable => {
+            "the Secret of viewerMtls gives no authorities by which certificates of viewers could be verified"
+        }
     }
-    .to_owned()
 }

@@ -111,7 +111,13 @@ impl Server {
 
 fn nothing_found() -> Found {
     let facts = Arc::new(Facts::default());
-    Found { table: RoutingTable::default(), own: Arc::clone(&facts), facts, snapshot: Arc::default() }
+    Found {
+        table: RoutingTable::default(),
+        own: Arc::clone(&facts),
+        facts,
+        snapshot: Arc::default(),
+        default_certificate: None,
+    }
 }
 
 /// What translation finds about a Distribution whose Service is missing.
@@ -146,7 +152,13 @@ fn translated(distribution: Value) -> Found {
     };
     let translation = translate(&snapshot, &options, Memory::default());
     let facts = Arc::new(translation.facts);
-    Found { table: translation.table, own: Arc::clone(&facts), facts, snapshot: Arc::new(snapshot) }
+    Found {
+        table: translation.table,
+        own: Arc::clone(&facts),
+        facts,
+        snapshot: Arc::new(snapshot),
+        default_certificate: translation.default_certificate,
+    }
 }
 
 #[tokio::test]

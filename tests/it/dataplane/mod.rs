@@ -35,3 +35,4 @@ mod slow_viewers;
 mod source_ranges;
 mod streaming;
 pub(crate) mod tls;
+mod viewer_tls;

@@ -31,6 +31,7 @@ use tidegate::table::route::{
 };
 use tidegate::table::source_ranges::SourceRanges;
 use tidegate::table::target::Target;
+use tidegate::table::viewer_tls::TlsPolicy;
 use tidegate::table::web_socket::WebSocketPolicy;
 use tidegate::table::{Hosts, RoutingTable};
 use tidegate::telemetry::access_log::{self, Scope};
@@ -350,6 +351,11 @@ pub(crate) struct Site {
     /// The status that each page stands in for, the page, and the status that viewers get.
     pub(crate) pages: Vec<(u16, &'static str, u16)>,
     pub(crate) protocols: ViewerProtocols,
+    /// Another alias.
+    pub(crate) alias: Option<&'static str>,
+    pub(crate) state: ServingState,
+    /// What is wanted of the TLS of viewers.
+    pub(crate) policy: TlsPolicy,
 }
 
 /// What a test says of a route.
@@ -398,6 +404,9 @@ impl Site {
             root: None,
             pages: Vec::new(),
             protocols: ViewerProtocols::Http2,
+            alias: None,
+            state: ServingState::Enabled,
+            policy: TlsPolicy::default(),
         }
     }
 
@@ -494,11 +503,13 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
             web_socket: web_socket(shape),
             target: target.clone(),
         };
-        let alias = HostPattern::parse(&format!("{}.example", site.name)).unwrap();
+        let key = site.key();
+        let alias = site.alias.map_or_else(|| format!("{}.example", site.name), str::to_owned);
+        let alias = HostPattern::parse(&alias).unwrap();
         let compiled = Routes {
-            distribution: site.key(),
+            distribution: key.clone(),
             generation: 1,
-            state: ServingState::Enabled,
+            state: site.state,
             aliases: vec![alias],
             viewer_protocols: site.protocols,
             error_pages: ErrorPages::new(site.pages.iter().map(|(instead_of, page, status)| {
@@ -506,11 +517,12 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
                 let page = ErrorPage { target, status: StatusCode::from_u16(*status).unwrap() };
                 (StatusCode::from_u16(*instead_of).unwrap(), page)
             })),
+            tls: Arc::new(site.policy),
             default_root_object: site.root.map(str::to_owned),
             ordered: site.ordered.iter().map(|(pattern, shape)| route(Some(pattern), *shape)).collect(),
             default: route(None, site.default),
         };
-        routes.insert(site.key(), Arc::new(compiled));
+        routes.insert(key, Arc::new(compiled));
     }
     RoutingTable {
         hosts: Arc::new(Hosts::new(routes)),

@@ -86,6 +86,7 @@ fn is_default(name: &str, value: &Value) -> bool {
         "alpn" => json!(["h2", "http/1.1"]),
         "enabled" => json!(true),
         "generation" | "observedGeneration" => json!(0),
+        "minimumProtocolVersion" => json!("TLSv1.2_2021"),
         "onOriginTerminating" => json!("keep"),
         "viewerProtocolPolicy" => json!("allow-all"),
         "hostHeader" => json!("viewer"),

@@ -139,7 +139,7 @@ fn facts(name: &str) -> DistributionFacts {
         aliases: Vec::new(),
         domain_name: None,
         origins: Vec::new(),
-        certificate: None,
+        certificates: Vec::new(),
         findings: Vec::new(),
         warnings: Vec::new(),
     }

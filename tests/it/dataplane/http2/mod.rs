@@ -65,7 +65,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    async fn on(stream: TlsStream<TcpStream>, builder: &h2::client::Builder) -> Self {
+    pub(crate) async fn on(stream: TlsStream<TcpStream>, builder: &h2::client::Builder) -> Self {
         let (requests, connection) = soon(builder.handshake(stream)).await.unwrap();
         Self { requests, connection: tokio::spawn(connection) }
     }
