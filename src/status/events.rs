@@ -50,13 +50,13 @@ pub struct Limits {
     pub queue: usize,
     /// The shortest time from one to the next.
     pub pace: Duration,
-    /// How long one may take.
+    /// How long one may take: shorter than a leader's term, so that one that hangs is known to have failed.
     pub call: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { queue: 1024, pace: Duration::from_millis(50), call: Duration::from_secs(10) }
+        Self { queue: 1024, pace: Duration::from_millis(50), call: Duration::from_secs(5) }
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Present {
 pub struct Limits {
     /// How long changes gather before they are judged.
     pub debounce: Duration,
-    /// How long one write may take.
+    /// How long one write may take: shorter than a leader's term, so that one that hangs is known to have failed.
     pub call: Duration,
     /// How many writes are on their way at once.
     pub at_once: usize,
@@ -51,7 +51,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { debounce: Duration::from_millis(200), call: Duration::from_secs(10), at_once: 8 }
+        Self { debounce: Duration::from_millis(200), call: Duration::from_secs(5), at_once: 8 }
     }
 }
 

@@ -128,7 +128,11 @@ impl Passing {
 pub(super) fn must_close(status: StatusCode) -> bool {
     matches!(
         status,
-        StatusCode::BAD_REQUEST | StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        StatusCode::BAD_REQUEST
+            | StatusCode::URI_TOO_LONG
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            // Another connection may have what this one lacks.
+            | StatusCode::MISDIRECTED_REQUEST
     )
 }
 

@@ -24,6 +24,7 @@ use crate::dataplane::origin::{Incomings, Report};
 use crate::dataplane::response::errors::{self, Format};
 use crate::dataplane::viewer::body::ViewerBody;
 use crate::dataplane::viewer::forwarded::X_REQUEST_ID;
+use crate::overload::Level;
 use crate::table::decide::{self, RequestKind, decide_page};
 use crate::table::error_pages::ErrorPage;
 use crate::table::host::Authority;
@@ -137,16 +138,21 @@ impl Exchange {
 
     /// Whether an error for this reason has a page.
     pub(super) fn has_page(&self, reason: Reason) -> bool {
-        let matched = self.account.record.matched.as_ref();
+        let matched = self.account.record.matched.as_ref().filter(|_| self.may_fetch());
         let page = matched.and_then(|(distribution, _)| distribution.routes.error_pages.of_reason(reason));
         self.asked.kept.is_some() && page.is_some()
+    }
+
+    /// A page costs an exchange with an origin, which a refusal alone does not.
+    fn may_fetch(&self) -> bool {
+        self.viewer.worker.overload.level() != Level::Critical
     }
 
     fn page(
         &mut self,
         find: impl FnOnce(&LiveDistribution) -> Option<ErrorPage>,
     ) -> Option<(ErrorPage, Box<Kept>)> {
-        let (distribution, _) = self.account.record.matched.as_ref()?;
+        let (distribution, _) = self.account.record.matched.as_ref().filter(|_| self.may_fetch())?;
         // Only requests that may get a page keep anything for it.
         self.asked.kept.as_ref()?;
         let page = find(distribution)?;
@@ -157,6 +163,7 @@ impl Exchange {
         let limit = self.viewer.worker.limits.error_page;
         // Who was asked for the page is nothing that the request itself is accounted for.
         let asked = (self.account.record.member, self.account.record.asked_after);
+        let began = Instant::now();
         let fetched = match timeout(limit, self.fetch(&page, kept)).await {
             Ok(fetched) => fetched,
             Err(_overdue) => Err(Unavailable("error_page_timeout")),
@@ -171,7 +178,11 @@ impl Exchange {
                 self.told(PageOutcome::Unavailable, why);
                 match failed {
                     Failed::Here(reason) => self.refuse(reason),
-                    Failed::Origin(answer) => self.pass_on(answer.incomings, answer.report, &answer.forward),
+                    Failed::Origin(mut answer) => {
+                        // The time that the page took is not the origin's.
+                        answer.report.deadline = answer.report.deadline.map(|end| end + began.elapsed());
+                        self.pass_on(answer.incomings, answer.report, &answer.forward)
+                    }
                 }
             }
         }

@@ -69,7 +69,12 @@ impl Exchange {
             tell(group, member, failed);
             if let Ok(unwanted) = answer {
                 forward.origin.metrics.answered(asked.elapsed());
-                discard(unwanted, &self.viewer.worker.limits).await;
+                if forward.outgoing.body.has_ended() {
+                    discard(unwanted, &self.viewer.worker.limits).await;
+                } else {
+                    // What is still to come of the body would go on to this member meanwhile.
+                    drop(unwanted);
+                }
             }
             asked = Instant::now();
             self.account.ask(next);

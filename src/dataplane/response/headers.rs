@@ -58,6 +58,10 @@ pub(crate) fn apply(policy: &ResponseHeaders, headers: &mut HeaderMap, answer: A
             put(headers, answer.author, name, value, *precedence);
         }
     }
+    // Behind all that the policy may say of Vary itself.
+    if policy.cors.is_some() {
+        vary_by_origin(headers);
+    }
     if policy.server_timing == ServerTiming::Told {
         put_timing(headers, answer);
     }
@@ -94,6 +98,10 @@ fn share(cors: &Cors, headers: &mut HeaderMap, answer: Answer<'_>) {
     for (name, value) in answer.grant.into_iter().flat_map(|grant| cors.told(grant)) {
         put(headers, answer.author, name, value, cors.precedence);
     }
+}
+
+/// Says that the answer depends on the page that asks.
+fn vary_by_origin(headers: &mut HeaderMap) {
     // Also where no page asks: a cache must not take this answer for one to a page (RFC 9110 section 12.5.5).
     let elements = headers.get_all(VARY).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let mut elements = elements.map(<[u8]>::trim_ascii);

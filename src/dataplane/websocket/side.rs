@@ -94,6 +94,18 @@ impl<S: Side> Side for Box<S> {
         (**self).poll_readable(cx)
     }
 
+    fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Option<Bytes>>> {
+        (**self).poll_take(cx, buffer)
+    }
+
+    fn take_in(&mut self, cx: &mut Context<'_>) {
+        (**self).take_in(cx);
+    }
+
     fn taken(&self) -> u64 {
         (**self).taken()
     }

@@ -63,13 +63,19 @@ where
 {
     pub(super) fn new(head: &Parts, body: B) -> Self {
         let ended = body.is_end_stream();
+        // A head that announces what does not come would take it from the next request.
+        let stage = match framing(head) {
+            Some(Framing::Length(1..)) if ended => Stage::Broken(Reason::Internal),
+            _ if ended => Stage::Last,
+            _ => Stage::Body,
+        };
         Self {
             before: io::Cursor::new(serialise(head)),
             piece: Bytes::new(),
             behind: b"",
             body,
             framing: framing(head).filter(|_| !ended).unwrap_or(Framing::Length(0)),
-            stage: if ended { Stage::Last } else { Stage::Body },
+            stage,
             written: 0,
         }
     }
