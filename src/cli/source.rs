@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::tasks::Tasks;
 use crate::admin::Voice;
+use crate::api::{LoadBalancerIngress, LoadBalancerStatus};
 use crate::conditions::facts::Facts;
 use crate::conditions::roster::Roster;
 use crate::drain::Drain;
@@ -16,7 +17,7 @@ use crate::object::ObjectKey;
 use crate::provider::kube::{self, KubeProvider};
 use crate::provider::manifests::Manifests;
 use crate::provider::{Class, Provider};
-use crate::settings::Settings;
+use crate::settings::{Published, PublishedAddress, Settings};
 use crate::status::clock::Clock;
 use crate::status::events;
 use crate::status::fleet::{self, Member};
@@ -47,7 +48,9 @@ impl Source {
         }
         let client = kube::connect(objects.kubeconfig.as_deref()).await?;
         let namespaces = objects.watch_namespaces.clone();
-        let watched = kube::Settings { class, namespaces, limits: kube::Limits::default() };
+        let published_service = settings.published.publish_service.clone();
+        let limits = kube::Limits::default();
+        let watched = kube::Settings { class, namespaces, published_service, limits };
         let (provider, watchers) = KubeProvider::start(&client, &watched, metrics, &CancellationToken::new());
         tasks.spawn_fallible("watching the API server", watchers.run());
         Ok(Self::Cluster { client, provider })
@@ -130,11 +133,10 @@ impl Source {
             limits: fleet::Limits::default(),
         };
         tasks.spawn_until_left("taking part in the fleet", fleet::run(member, drain.clone()));
-        let changes = provider.status_changes();
         let writer = Writer {
             client,
             facts,
-            present: Present { changes, read: Box::new(move || provider.statuses()) },
+            present: present(provider, settings.published.clone()),
             roster: roster.clone(),
             leadership,
             events,
@@ -152,6 +154,28 @@ pub(super) fn class(settings: &Settings) -> Class {
     let objects = &settings.objects;
     let (name, also) = (objects.class_name.clone(), objects.also_serve_class.clone());
     Class { name, default: objects.default_class, also }
+}
+
+/// What stands in the cluster, and what is `published` of where viewers come to.
+fn present(provider: KubeProvider, published: Published) -> Present {
+    let ingress = published.publish_address.into_iter().map(|address| match address {
+        PublishedAddress::Ip(ip) => LoadBalancerIngress { ip: Some(ip.to_string()), hostname: None },
+        PublishedAddress::HostName(name) => LoadBalancerIngress { ip: None, hostname: Some(name) },
+    });
+    let given = LoadBalancerStatus { ingress: ingress.collect() };
+    let service = published.publish_service.map(|_| provider.clone());
+    Present {
+        changes: provider.status_changes(),
+        read: Box::new(move || provider.statuses()),
+        load_balancer: Box::new(move || {
+            let mut all = given.clone();
+            if let Some(provider) = &service {
+                let of_service = provider.load_balancer()?.ingress;
+                all.ingress.extend(of_service.into_iter().filter(|entry| !given.ingress.contains(entry)));
+            }
+            Some(all)
+        }),
+    }
 }
 
 /// Who this process is among the replicas.

@@ -28,6 +28,12 @@ pub enum Contradiction {
         "--also-serve-class names the class of --class-name, {0}, which is served anyway; name another one or leave it out"
     )]
     AlsoTheSameClass(String),
+    /// Files have no status.
+    #[error(
+        "--publish-service and --publish-address are for the status of objects in a cluster, and --manifests \
+         reads files, which have none; leave them out"
+    )]
+    PublishedInFiles,
     /// `off` beside an address.
     #[error("{flag} is `off` and an address at once; keep either `off` or the addresses")]
     OffAndOn {
@@ -63,12 +69,16 @@ pub enum Contradiction {
 impl Settings {
     /// What no single flag can tell: two that cannot both be meant.
     pub fn contradiction(&self) -> Option<Contradiction> {
-        let Self { objects, viewers, entrance, process, ending } = self;
+        let Self { objects, viewers, entrance, published, process, ending } = self;
         if !objects.manifests.is_empty() && objects.kubeconfig.is_some() {
             return Some(Contradiction::TwoSources);
         }
         if !objects.manifests.is_empty() && !objects.watch_namespaces.is_empty() {
             return Some(Contradiction::NamespacesOfFiles);
+        }
+        let publishes = published.publish_service.is_some() || !published.publish_address.is_empty();
+        if !objects.manifests.is_empty() && publishes {
+            return Some(Contradiction::PublishedInFiles);
         }
         if objects.manifests.is_empty() && process.identity() == objects.class_name {
             return Some(Contradiction::ReplicaCalledAsClass(objects.class_name.clone()));
@@ -110,6 +120,10 @@ mod tests {
             of(&["--manifests", "a", "--watch-namespaces", "b"]),
             Some(Contradiction::NamespacesOfFiles)
         );
+        for flag in ["--publish-service=edge/gate", "--publish-address=192.0.2.7"] {
+            assert_eq!(of(&["--manifests", "a", flag]), Some(Contradiction::PublishedInFiles));
+            assert_eq!(of(&[flag]), None);
+        }
         assert_eq!(of(&["--http-listen", "off", "--https-listen", "off"]), Some(Contradiction::NoListener));
         assert_eq!(of(&["--proxy-protocol", "require"]), Some(Contradiction::HeadersOfNobody));
         assert_eq!(of(&["--proxy-protocol", "require", "--trusted-proxies", "10.0.0.0/8"]), None);

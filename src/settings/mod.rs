@@ -10,6 +10,7 @@ mod entrance;
 mod network;
 mod objects;
 mod process;
+mod published;
 mod viewers;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ pub use self::ending::Ending;
 pub use self::entrance::{Entrance, ProxyProtocol, UnderscoreHeaders};
 pub use self::objects::Objects;
 pub use self::process::Process;
+pub use self::published::{Published, PublishedAddress};
 pub use self::viewers::Viewers;
 
 /// The settings of `tidegate serve`.
@@ -38,6 +40,9 @@ pub struct Settings {
     /// Who is let in.
     #[command(flatten)]
     pub entrance: Entrance,
+    /// What statuses tell.
+    #[command(flatten)]
+    pub published: Published,
     /// What the process is given.
     #[command(flatten)]
     pub process: Process,

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::api::DistributionStatus;
+use crate::api::{DistributionStatus, LoadBalancerStatus};
 use crate::conditions::facts::{DistributionFacts, Facts, Warning};
 use crate::conditions::roster::{Roster, Tally};
 use crate::conditions::story::keep_times;
@@ -59,6 +59,8 @@ pub(super) struct Ledger {
     /// The live replicas, and what they were last compared with.
     roster: Arc<Roster>,
     tally: Tally,
+    /// Where viewers come to; none as long as nobody knows.
+    load_balancer: Option<LoadBalancerStatus>,
 }
 
 #[derive(Debug)]
@@ -116,6 +118,14 @@ impl Ledger {
         }
     }
 
+    /// Takes where viewers come to. As long as nobody knows, what stands in the cluster is kept.
+    pub(super) fn reached_at(&mut self, load_balancer: Option<LoadBalancerStatus>) {
+        if self.load_balancer != load_balancer {
+            self.load_balancer = load_balancer;
+            self.dirty.extend(self.entries.keys().cloned());
+        }
+    }
+
     /// The next moment at which something is due though nothing changes.
     pub(super) fn next_alarm(&self) -> Option<Instant> {
         self.alarms.first().map(|(at, _)| *at)
@@ -136,7 +146,7 @@ impl Ledger {
     pub(super) fn next_write(&mut self, now: Moment) -> Option<Write> {
         while let Some(key) = self.dirty.pop_first() {
             let Some(entry) = self.entries.get_mut(&key).filter(|entry| !entry.writing) else { continue };
-            let (write, alarm) = entry.judge(&key, &self.tally, now);
+            let (write, alarm) = entry.judge(&key, &self.tally, self.load_balancer.as_ref(), now);
             self.set_alarm(&key, alarm);
             if write.is_some() {
                 return write;
@@ -231,12 +241,20 @@ impl Entry {
     }
 
     /// The write that is due now, if any, and when to look again.
-    fn judge(&mut self, key: &ObjectKey, tally: &Tally, now: Moment) -> (Option<Write>, Option<Instant>) {
+    fn judge(
+        &mut self,
+        key: &ObjectKey,
+        tally: &Tally,
+        load_balancer: Option<&LoadBalancerStatus>,
+        now: Moment,
+    ) -> (Option<Write>, Option<Instant>) {
         let fleet = tally.fleet(&self.facts, self.stands.as_ref());
         if !fleet.is_complete() && self.settled_at > now.steady {
             return (None, Some(self.settled_at));
         }
         let mut judgement = finish(&self.facts, fleet, whole_second(now.calendar));
+        let told = self.stands.as_ref().map(|stands| &stands.load_balancer);
+        judgement.status.load_balancer = load_balancer.or(told).cloned().unwrap_or_default();
         if let Some(stands) = &self.stands {
             keep_times(&mut judgement.status, stands);
         }

@@ -21,6 +21,7 @@ use super::apply::{Failure, apply};
 use super::events::{self, Events};
 use super::leader::Leadership;
 use super::ledger::{Ledger, Moment, Write};
+use crate::api::LoadBalancerStatus;
 use crate::conditions::facts::Facts;
 use crate::conditions::roster::Roster;
 use crate::conditions::story;
@@ -32,10 +33,12 @@ const NEVER: Duration = Duration::from_secs(24 * 3600);
 
 /// What stands in the cluster.
 pub struct Present {
-    /// Wakes when a status changed.
+    /// Wakes when any of it changed.
     pub changes: watch::Receiver<()>,
     /// The `status` of each Distribution that has one; the same `Arc` as long as it did not change.
     pub read: Box<dyn Fn() -> BTreeMap<ObjectKey, Arc<Value>> + Send + Sync>,
+    /// Where viewers come to; none as long as nobody knows, and then what was written before stays.
+    pub load_balancer: Box<dyn Fn() -> Option<LoadBalancerStatus> + Send + Sync>,
 }
 
 /// The waits of the writer; tests shrink them.
@@ -135,6 +138,7 @@ async fn changed(
 fn observe(writer: &mut Writer, ledger: &mut Ledger) {
     writer.present.changes.mark_unchanged();
     let present = (writer.present.read)();
+    ledger.reached_at((writer.present.load_balancer)());
     let Some(roster) = writer.roster.borrow_and_update().clone() else { return };
     if let Some(facts) = writer.facts.borrow_and_update().as_ref() {
         ledger.observe(facts, &present, roster, Instant::now());

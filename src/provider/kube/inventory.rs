@@ -19,10 +19,11 @@ use super::fault::Fault;
 use super::kinds::{CERTIFICATE_KEYS, Watched};
 use super::named::{Name, Names, past_limit};
 use super::observed::Observed;
+use super::published;
 use super::scope::Scope;
 use super::shelf::{Effect, Shelf};
 use super::shown::Shown;
-use crate::api::{Distribution, ReferenceGrant};
+use crate::api::{Distribution, LoadBalancerStatus, ReferenceGrant};
 use crate::object::ObjectKey;
 use crate::provider::Change;
 use crate::snapshot::{Kind, Problems, Snapshot, Undecodable};
@@ -31,6 +32,8 @@ use crate::snapshot::{Kind, Problems, Snapshot, Undecodable};
 pub(crate) struct Inventory {
     pub(crate) distributions: Shelf<Distribution>,
     pub(crate) services: Shelf<Service>,
+    /// The one whose addresses statuses tell, where there is one.
+    pub(crate) published: Shelf<Service>,
     pub(crate) endpoint_slices: Shelf<EndpointSlice>,
     /// Those of type `kubernetes.io/tls`.
     pub(crate) secrets: Shelf<Secret>,
@@ -54,6 +57,7 @@ impl Inventory {
         Self {
             distributions: Shelf::default(),
             services: Shelf::default(),
+            published: Shelf::default(),
             endpoint_slices: Shelf::default(),
             secrets: Shelf::default(),
             named_secrets: Shelf::default(),
@@ -329,6 +333,11 @@ impl Shared {
     /// The present `status` of each Distribution that has one.
     pub(crate) fn statuses(&self) -> BTreeMap<ObjectKey, Arc<Value>> {
         self.lock().distributions.statuses.clone()
+    }
+
+    /// Where viewers come to by the published Service; none before it was looked for.
+    pub(crate) fn load_balancer(&self) -> Option<LoadBalancerStatus> {
+        published::load_balancer(&self.lock().published)
     }
 
     // Every change leaves the inventory whole, so a watcher's panic elsewhere does not spoil it; and that panic

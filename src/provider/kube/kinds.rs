@@ -36,8 +36,6 @@ pub(crate) trait Watched:
     const KIND: Kind;
     /// Restricts what the API server sends.
     const FIELD_SELECTOR: Option<&'static str> = None;
-    /// Whether somebody looks at `status`.
-    const KEEPS_STATUS: bool = false;
     /// Whether what is wrong with an object must not be quoted.
     const CONFIDENTIAL: bool = false;
     /// Whether a cluster may do without the kind, which then is an empty one.
@@ -46,6 +44,11 @@ pub(crate) trait Watched:
     const OLDER_VERSION: Option<&'static str> = None;
     /// Whether objects belong to a class.
     const HAS_CLASS: bool = false;
+
+    /// Whether somebody looks at the `status` of an object that was seen in such a scope.
+    fn keeps_status(_scope: &Scope) -> bool {
+        false
+    }
 
     /// Removes what nobody reads, before the object is decoded.
     fn prune(_object: &mut Map<String, Value>) {}
@@ -59,8 +62,11 @@ pub(crate) trait Watched:
 
 impl Watched for Distribution {
     const KIND: Kind = Kind::Distribution;
-    const KEEPS_STATUS: bool = true;
     const HAS_CLASS: bool = true;
+
+    fn keeps_status(_scope: &Scope) -> bool {
+        true
+    }
 
     fn shelf<'i>(inventory: &'i mut Inventory, _scope: &Scope) -> &'i mut Shelf<Self> {
         &mut inventory.distributions
@@ -70,8 +76,17 @@ impl Watched for Distribution {
 impl Watched for Service {
     const KIND: Kind = Kind::Service;
 
-    fn shelf<'i>(inventory: &'i mut Inventory, _scope: &Scope) -> &'i mut Shelf<Self> {
-        &mut inventory.services
+    // The status of the published one says where viewers come to.
+    fn keeps_status(scope: &Scope) -> bool {
+        scope.is_one_object()
+    }
+
+    // The published one is kept apart, since its namespace may not be served.
+    fn shelf<'i>(inventory: &'i mut Inventory, scope: &Scope) -> &'i mut Shelf<Self> {
+        match scope {
+            Scope::Object(_) => &mut inventory.published,
+            Scope::Cluster | Scope::Namespace(_) => &mut inventory.services,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod inventory;
 mod kinds;
 mod named;
 mod observed;
+mod published;
 mod scope;
 mod shelf;
 mod shown;
@@ -31,7 +32,7 @@ use self::inventory::Shared;
 use self::scope::Scope;
 use self::watch::Task;
 use super::{Change, Class, Provider};
-use crate::api::{Distribution, ReferenceGrant};
+use crate::api::{Distribution, LoadBalancerStatus, ReferenceGrant};
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot};
 use crate::telemetry::metrics::Metrics;
@@ -80,6 +81,8 @@ pub struct Settings {
     pub class: Class,
     /// The namespaces to watch; empty means all.
     pub namespaces: Vec<String>,
+    /// The Service whose addresses statuses tell.
+    pub published_service: Option<ObjectKey>,
     /// The waits.
     pub limits: Limits,
 }
@@ -115,6 +118,9 @@ impl KubeProvider {
             metrics: metrics.clone(),
         };
         tasks.spawn(named::follow(task(Scope::Cluster), cancel.clone()));
+        if let Some(key) = settings.published_service.clone() {
+            tasks.spawn(watch::watch::<Service>(task(Scope::Object(key)), cancel.clone()));
+        }
         for scope in scopes {
             let task = task(scope);
             tasks.spawn(watch::watch::<Distribution>(task.clone(), cancel.clone()));
@@ -131,7 +137,12 @@ impl KubeProvider {
         self.0.statuses()
     }
 
-    /// Wakes when a status changed in the cluster.
+    /// Where viewers come to by the published Service; none before it was looked for.
+    pub fn load_balancer(&self) -> Option<LoadBalancerStatus> {
+        self.0.load_balancer()
+    }
+
+    /// Wakes when a status changed in the cluster, the published Service's included.
     pub fn status_changes(&self) -> tokio::sync::watch::Receiver<()> {
         self.0.status_changes()
     }

@@ -28,7 +28,7 @@ pub(crate) struct Observed<K> {
     metadata: ObjectMeta,
     /// `spec.className` of kinds that have one.
     pub(crate) class_name: Option<String>,
-    /// `status` of kinds whose status somebody looks at.
+    /// `status`, where somebody looks at it.
     pub(crate) status: Option<Arc<Value>>,
     /// The pruned object without status, or what is wrong with it.
     pub(crate) decoded: Result<Arc<K>, String>,
@@ -48,6 +48,7 @@ impl<K> Observed<K> {
         if let Ok(object) = &mut self.decoded {
             Arc::make_mut(object).trim(scope);
         }
+        self.status = self.status.filter(|_| K::keeps_status(scope));
         self
     }
 
@@ -77,7 +78,7 @@ impl<'de, K: Watched> Deserialize<'de> for Observed<K> {
         let mut object = Map::<String, Value>::deserialize(deserializer)?;
         let metadata = object.get("metadata").cloned().unwrap_or_default();
         let metadata = ObjectMeta::deserialize(metadata).map_err(D::Error::custom)?;
-        let status = object.remove("status").filter(|_| K::KEEPS_STATUS).map(Arc::new);
+        let status = object.remove("status").map(Arc::new);
         let class_name = object.get("spec").and_then(|spec| spec.get("className")).and_then(class_name);
         if let Some(Value::Object(kept)) = object.get_mut("metadata") {
             kept.retain(|field, _| KEPT_METADATA.contains(&field.as_str()));

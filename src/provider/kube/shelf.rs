@@ -23,6 +23,8 @@ pub(crate) struct Shelf<K> {
     pub(crate) undecodable: BTreeMap<ObjectKey, Undecodable>,
     /// The present `status` of each, for kinds that keep it.
     pub(crate) statuses: BTreeMap<ObjectKey, Arc<Value>>,
+    /// Whether a list was complete: what is not here is then known not to exist.
+    pub(crate) listed: bool,
 }
 
 /// What an event changed.
@@ -55,7 +57,12 @@ impl BitOr for Effect {
 
 impl<K> Default for Shelf<K> {
     fn default() -> Self {
-        Self { objects: BTreeMap::new(), undecodable: BTreeMap::new(), statuses: BTreeMap::new() }
+        Self {
+            objects: BTreeMap::new(),
+            undecodable: BTreeMap::new(),
+            statuses: BTreeMap::new(),
+            listed: false,
+        }
     }
 }
 
@@ -90,7 +97,8 @@ impl<K: Watched> Shelf<K> {
         let known = self.objects.keys().chain(self.undecodable.keys());
         let gone: BTreeSet<ObjectKey> =
             known.filter(|key| scope.covers(key) && !present.contains(key)).cloned().collect();
-        let gone = gone.iter().map(|key| self.delete(key)).fold(Effect::default(), Effect::bitor);
+        let first = Effect { statuses: !std::mem::replace(&mut self.listed, true), ..Effect::default() };
+        let gone = gone.iter().map(|key| self.delete(key)).fold(first, Effect::bitor);
         listed.into_iter().map(|observed| self.apply(observed)).fold(gone, Effect::bitor)
     }
 

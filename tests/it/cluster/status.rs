@@ -36,6 +36,7 @@ async fn control(cluster: &Cluster) -> anyhow::Result<DropGuard> {
     let settings = Settings {
         class: Class { name: "tidegate".to_owned(), default: true, also: None },
         namespaces: vec![cluster.namespace.clone()],
+        published_service: None,
         limits: Limits::default(),
     };
     let (provider, watchers) = KubeProvider::start(&client, &settings, &metrics, &stop);
@@ -54,6 +55,7 @@ async fn control(cluster: &Cluster) -> anyhow::Result<DropGuard> {
                 let provider = provider.clone();
                 move || provider.statuses()
             }),
+            load_balancer: Box::new(|| None),
         },
         roster: roster.subscribe(),
         leadership: alone(),

@@ -23,6 +23,7 @@ async fn start(cluster: &Cluster, limits: Limits) -> anyhow::Result<(KubeProvide
     let settings = Settings {
         class: Class { name: "tidegate".to_owned(), default: true, also: None },
         namespaces: vec![cluster.namespace.clone()],
+        published_service: None,
         limits,
     };
     let metrics = Metrics::new(Build { version: "0", commit: "0" });

@@ -3,6 +3,7 @@
 mod faults;
 mod grants;
 mod naming;
+mod published;
 pub(crate) mod stub;
 mod watching;
 
@@ -26,6 +27,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         class: Class { name: "tidegate".to_owned(), default: true, also: None },
         namespaces: Vec::new(),
+        published_service: None,
         limits: Limits {
             patience: Duration::from_millis(300),
             first_patience: Duration::from_millis(300),

@@ -57,7 +57,11 @@ fn start(stub: &Stub, name: &str) -> Running {
         let writer = Writer {
             client: stub.client(),
             facts: judged.clone(),
-            present: Present { changes: changes.subscribe(), read: Box::new(BTreeMap::new) },
+            present: Present {
+                changes: changes.subscribe(),
+                read: Box::new(BTreeMap::new),
+                load_balancer: Box::new(|| None),
+            },
             roster: roster.clone(),
             leadership: leadership.clone(),
             events,

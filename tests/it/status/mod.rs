@@ -3,6 +3,7 @@
 mod events_told;
 mod fleet;
 mod leading;
+mod published;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tidegate::api::{LoadBalancerIngress, LoadBalancerStatus};
 use tidegate::conditions::facts::{DistributionFacts, Facts, Finding, Served};
 use tidegate::conditions::reasons::Reason;
 use tidegate::conditions::roster::Roster;
@@ -33,6 +35,7 @@ struct Bench {
     facts: watch::Sender<Option<Arc<Facts>>>,
     present: Arc<Mutex<BTreeMap<ObjectKey, Arc<Value>>>>,
     present_changes: watch::Sender<()>,
+    load_balancer: Arc<Mutex<Option<LoadBalancerStatus>>>,
     metrics: Metrics,
     reins: Reins,
     _roster: watch::Sender<Option<Arc<Roster>>>,
@@ -54,6 +57,8 @@ impl Bench {
         let present_changes = watch::Sender::new(());
         let metrics = Metrics::new(Build { version: "0", commit: "0" });
         let reading = Arc::clone(&present);
+        let load_balancer = Arc::<Mutex<Option<LoadBalancerStatus>>>::default();
+        let told = Arc::clone(&load_balancer);
         let (reins, leadership) = leader::channel(Clock::system());
         let roster = watch::Sender::new(Some(Arc::new(Roster::alone("edge-1"))));
         let (events, teller) =
@@ -65,6 +70,7 @@ impl Bench {
             present: Present {
                 changes: present_changes.subscribe(),
                 read: Box::new(move || reading.lock().unwrap().clone()),
+                load_balancer: Box::new(move || told.lock().unwrap().clone()),
             },
             roster: roster.subscribe(),
             leadership,
@@ -81,6 +87,7 @@ impl Bench {
             facts,
             present,
             present_changes,
+            load_balancer,
             metrics,
             reins,
             _roster: roster,
@@ -96,6 +103,12 @@ impl Bench {
     fn show(&self, name: &str) {
         let status = self.stub.status(&format!("shop/{name}"));
         self.present.lock().unwrap().insert(key(name), Arc::new(status));
+        self.present_changes.send_replace(());
+    }
+
+    /// Says where viewers come to.
+    fn publish(&self, ingress: &[LoadBalancerIngress]) {
+        *self.load_balancer.lock().unwrap() = Some(LoadBalancerStatus { ingress: ingress.to_vec() });
         self.present_changes.send_replace(());
     }
 
