@@ -23,6 +23,15 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
+{{/* The Service whose addresses statuses tell: the one that is named, or else a load balancer of our own. */}}
+{{- define "tidegate.publishService" -}}
+{{- if .Values.publishService -}}
+{{ .Values.publishService }}
+{{- else if and (eq .Values.service.type "LoadBalancer") (not .Values.publishAddresses) -}}
+{{ .Release.Namespace }}/{{ include "tidegate.name" . }}
+{{- end -}}
+{{- end -}}
+
 {{/* The arguments of the container: the values under their flags' names, and what is no flag's default left out. */}}
 {{- define "tidegate.arguments" -}}
 {{- $drain := .Values.drain -}}
@@ -37,6 +46,12 @@ imagePullSecrets:
 {{- end }}
 {{- with .Values.baseDomain }}
 - --base-domain={{ . }}
+{{- end }}
+{{- with include "tidegate.publishService" . }}
+- --publish-service={{ . }}
+{{- end }}
+{{- with .Values.publishAddresses }}
+- --publish-address={{ join "," . }}
 {{- end }}
 {{- with .Values.trustedProxies }}
 - --trusted-proxies={{ join "," . }}

@@ -77,6 +77,16 @@ fn permissions_end_where_serving_does() -> anyhow::Result<()> {
 }
 
 #[test]
+fn the_published_service_is_read_though_its_namespace_is_not_served() -> anyhow::Result<()> {
+    let rule = "tidegate /services get,list,watch".to_owned();
+    let (_, served) = granted(&[r#"watchNamespaces=["shop"]"#])?;
+    assert!(served.contains(&rule), "{served:?}");
+    let (_, unpublished) = granted(&[r#"watchNamespaces=["shop"]"#, r#"service.type="ClusterIP""#])?;
+    assert!(!unpublished.contains(&rule), "{unpublished:?}");
+    Ok(())
+}
+
+#[test]
 fn secrets_are_read_where_the_scope_says() -> anyhow::Result<()> {
     let secrets = |settings: &[&str]| -> anyhow::Result<Vec<String>> {
         let (bindings, rules) = granted(settings)?;

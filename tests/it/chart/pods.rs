@@ -23,6 +23,20 @@ fn every_argument_is_one_that_serve_takes() -> anyhow::Result<()> {
 }
 
 #[test]
+fn the_service_is_published_where_it_is_a_load_balancer() -> anyhow::Result<()> {
+    let published = |settings: &[&str]| -> anyhow::Result<Vec<String>> {
+        let arguments = arguments(&render(settings)?)?;
+        Ok(arguments.into_iter().filter(|argument| argument.starts_with("--publish-")).collect())
+    };
+    assert_eq!(published(&[])?, ["--publish-service=tidegate-system/tidegate"]);
+    assert!(published(&[r#"service.type="ClusterIP""#])?.is_empty());
+    assert_eq!(published(&[r#"publishService="edge/gate""#])?, ["--publish-service=edge/gate"]);
+    let addresses = r#"publishAddresses=["192.0.2.7","gate.example.com"]"#;
+    assert_eq!(published(&[addresses])?, ["--publish-address=192.0.2.7,gate.example.com"]);
+    Ok(())
+}
+
+#[test]
 fn the_pod_ends_after_its_drain() -> anyhow::Result<()> {
     let objects =
         render(&["drain.delaySeconds=20", "drain.timeoutSeconds=100", "drain.websocketSpreadSeconds=95"])?;
