@@ -178,6 +178,7 @@ mod tests {
                 base_domain: None,
                 endpoint_addresses: EndpointAddresses::Standalone,
                 zone: None,
+                acme_unclaimed_hosts: false,
             },
             publish: move |_| {
                 published.send(Instant::now()).unwrap();

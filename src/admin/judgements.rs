@@ -198,6 +198,7 @@ fn is_in_snapshot(snapshot: &Snapshot, kind: Kind, key: &ObjectKey) -> bool {
         Kind::ConfigMap => snapshot.config_maps.contains_key(key),
         // One that does not decode grants nothing.
         Kind::ReferenceGrant => false,
+        Kind::Challenge => snapshot.challenges.contains_key(key),
     }
 }
 

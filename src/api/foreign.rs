@@ -1,6 +1,6 @@
-//! What of Gateway API a Distribution has to do with: the ReferenceGrant.
+//! What of other APIs a Distribution has to do with: the ReferenceGrant of Gateway API and the Challenge of cert-manager.
 //!
-//! Only the fields that are read here are named. The kind is optional in a cluster, and is never written.
+//! Only the fields that are read here are named. Both kinds are optional in a cluster, and are never written.
 
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -56,4 +56,34 @@ pub struct ReferenceGrantTo {
     /// The name of the only one that is meant; without it, all of them are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+/// What an ACME server asks for to see that a host is ours, as cert-manager keeps it.
+///
+/// `acme.cert-manager.io/v1`. Source: <https://cert-manager.io/docs/reference/api-docs/#acme.cert-manager.io/v1.ChallengeSpec>.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+#[kube(
+    group = "acme.cert-manager.io",
+    version = "v1",
+    kind = "Challenge",
+    plural = "challenges",
+    namespaced,
+    doc = "What an ACME server asks for to see that a host is ours.",
+    derive = "PartialEq"
+)]
+pub struct ChallengeSpec {
+    /// The host.
+    pub dns_name: String,
+
+    /// `HTTP-01` or `DNS-01`.
+    #[serde(rename = "type")]
+    pub method: String,
+
+    /// What the ACME server asks for.
+    pub token: String,
+
+    /// What it is to be answered.
+    pub key: String,
 }

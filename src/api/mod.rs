@@ -1,6 +1,6 @@
 //! The `tidegate.io/v1alpha1` Distribution API: what users write and what they read back.
 //!
-//! `foreign` is the one kind of another API that has no types in `k8s_openapi`.
+//! `foreign` are the kinds of other APIs that have no types in `k8s_openapi`.
 //!
 //! These are plain values with serde on them.
 //! They do not know whether the objects they name exist, who holds a host, or what time it is: that is for `translate` and `conditions`.
@@ -36,7 +36,9 @@ pub use crd::{crd, crd_yaml};
 pub use custom_error_response::CustomErrorResponse;
 pub use distribution::{Distribution, DistributionSpec};
 pub use duration::{Duration, DurationError};
-pub use foreign::{ReferenceGrant, ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo};
+pub use foreign::{
+    Challenge, ChallengeSpec, ReferenceGrant, ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo,
+};
 pub(crate) use form::fits_in_header;
 pub use load_balancing::{Algorithm, HashOn, LoadBalancing, OutlierDetection, SessionAffinity};
 pub use origin::{

@@ -18,6 +18,12 @@ pub(super) fn translated(
 ) -> Translation {
     let class = Class { name: class_name.to_owned(), default: class_name == DEFAULT_CLASS, also: None };
     let endpoint_addresses = EndpointAddresses::Standalone;
-    let options = Options { default_certificate, base_domain, endpoint_addresses, zone: None };
+    let options = Options {
+        default_certificate,
+        base_domain,
+        endpoint_addresses,
+        zone: None,
+        acme_unclaimed_hosts: false,
+    };
     translate(&reading.snapshot(&class), &options, Memory::default())
 }

@@ -79,6 +79,7 @@ impl Source {
             base_domain: base_domain.context("--base-domain")?,
             endpoint_addresses,
             zone: settings.objects.zone().map(str::to_owned),
+            acme_unclaimed_hosts: settings.objects.acme_unclaimed_hosts,
         })
     }
 

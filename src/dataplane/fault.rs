@@ -124,6 +124,7 @@ mod tests {
             base_domain: None,
             endpoint_addresses: EndpointAddresses::Standalone,
             zone: None,
+            acme_unclaimed_hosts: false,
         };
         translate::translate(&snapshot, &options, Memory::default()).table
     }

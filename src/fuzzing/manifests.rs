@@ -46,5 +46,6 @@ pub(super) fn options() -> Options {
         base_domain: None,
         endpoint_addresses: EndpointAddresses::Standalone,
         zone: None,
+        acme_unclaimed_hosts: false,
     }
 }

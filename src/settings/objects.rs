@@ -11,7 +11,7 @@ pub struct Objects {
     /// Serve the YAML under PATH (a file or a directory) instead of a cluster, and reload it when it changes
     ///
     /// May be given several times. The same kinds as in a cluster: Distribution, Service, EndpointSlice, Secret,
-    /// ConfigMap, ReferenceGrant.
+    /// ConfigMap, ReferenceGrant, Challenge.
     #[arg(long, env = "TIDEGATE_MANIFESTS", value_name = "PATH")]
     pub manifests: Vec<PathBuf>,
 
@@ -57,6 +57,13 @@ pub struct Objects {
         value_parser = namespace
     )]
     pub watch_namespaces: Vec<String>,
+
+    /// Also answer ACME challenges (HTTP-01) for hosts that no Distribution has
+    ///
+    /// Those of other hosts are answered where a Distribution of the Challenge's own namespace has the host. With this
+    /// flag whoever may create Challenges can have a certificate issued for any other host that leads here.
+    #[arg(long, env = "TIDEGATE_ACME_UNCLAIMED_HOSTS")]
+    pub acme_unclaimed_hosts: bool,
 
     /// The zone that this replica is in: endpoints that are hinted for it are asked before others
     ///

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::{Serialize, Serializer};
 
-use crate::api::{Distribution, ReferenceGrant};
+use crate::api::{Challenge, Distribution, ReferenceGrant};
 use crate::object::ObjectKey;
 
 /// Everything that translation may look at.
@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub config_maps: BTreeMap<ObjectKey, Arc<ConfigMap>>,
     /// ReferenceGrants.
     pub reference_grants: BTreeMap<ObjectKey, Arc<ReferenceGrant>>,
+    /// Challenges of ACME servers.
+    pub challenges: BTreeMap<ObjectKey, Arc<Challenge>>,
     /// What could not be read.
     pub problems: Problems,
 }
@@ -44,6 +46,7 @@ impl fmt::Debug for Snapshot {
             .field("secrets", &self.secrets.keys())
             .field("config_maps", &self.config_maps.keys())
             .field("reference_grants", &self.reference_grants.keys())
+            .field("challenges", &self.challenges.keys())
             .field("problems", &self.problems)
             .finish()
     }
@@ -64,17 +67,20 @@ pub enum Kind {
     ConfigMap,
     /// `gateway.networking.k8s.io/v1 ReferenceGrant`, or its `v1beta1`.
     ReferenceGrant,
+    /// `acme.cert-manager.io/v1 Challenge`.
+    Challenge,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Distribution,
         Self::Service,
         Self::EndpointSlice,
         Self::Secret,
         Self::ConfigMap,
         Self::ReferenceGrant,
+        Self::Challenge,
     ];
 
     /// The kind's name as Kubernetes writes it.
@@ -86,6 +92,7 @@ impl Kind {
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
             Self::ReferenceGrant => "ReferenceGrant",
+            Self::Challenge => "Challenge",
         }
     }
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode, Version};
 
-use super::Hosts;
+use super::RoutingTable;
+use super::challenges::{Challenges, KeyAuthorization};
 use super::cors::Preflight;
 use super::group::Failover;
 use super::host::HostName;
@@ -117,19 +118,24 @@ pub enum Outcome {
     },
     /// It is sent to the same target over HTTPS.
     RedirectToHttps(StatusCode),
+    /// It is an ACME server's challenge, and answered, whatever a Distribution says.
+    AnswerChallenge(KeyAuthorization),
     /// It is a preflight, and answered as the matched route's policy says.
     AnswerPreflight,
     /// It is refused.
     Refuse(Reason),
 }
 
-/// Judges one request by the virtual hosts of one table.
-pub fn decide<'t>(hosts: &'t Hosts, request: Request<'_>) -> Decision<'t> {
+/// Judges one request by one table.
+pub fn decide<'t>(table: &'t RoutingTable, request: Request<'_>) -> Decision<'t> {
     let refuse = |matched, reason| Decision { matched, outcome: Outcome::Refuse(reason) };
     if matches!(*request.method, Method::CONNECT | Method::TRACE) {
         return refuse(None, Reason::MethodNotSupported);
     }
-    let Some((host_position, routes)) = hosts.find(request.host) else {
+    if let Some(answer) = challenge(&table.challenges, request) {
+        return Decision { matched: None, outcome: Outcome::AnswerChallenge(answer.clone()) };
+    }
+    let Some((host_position, routes)) = table.hosts.find(request.host) else {
         return refuse(None, Reason::NoDistribution);
     };
     if matches!(request.transport, Transport::Tls(identity) if !identity.may_ask(routes, request.host)) {
@@ -140,6 +146,15 @@ pub fn decide<'t>(hosts: &'t Hosts, request: Request<'_>) -> Decision<'t> {
     }
     let (route_position, route, outcome) = judge(routes, request);
     Decision { matched: Some(Match { host_position, routes, route_position, route }), outcome }
+}
+
+/// The answer to an ACME server, which asks without TLS: there may be no certificate yet, nor an enabled Distribution.
+fn challenge<'t>(challenges: &'t Challenges, request: Request<'_>) -> Option<&'t KeyAuthorization> {
+    let answer = challenges.answer(request.host, request.target.path())?;
+    let asks = matches!(*request.method, Method::GET | Method::HEAD)
+        && matches!(request.transport, Transport::Plain)
+        && matches!(request.kind, RequestKind::Http);
+    asks.then_some(answer)
 }
 
 /// Judges the request for an error page, by the behaviors of the Distribution that it belongs to; says by the one at
@@ -246,6 +261,7 @@ mod tests {
 
     use super::*;
     use crate::object::ObjectKey;
+    use crate::table::Hosts;
     use crate::table::error_pages::ErrorPages;
     use crate::table::host::HostPattern;
     use crate::table::path_pattern::PathPattern;
@@ -309,7 +325,8 @@ mod tests {
             target: &target,
             kind,
         };
-        decide(hosts, request).outcome
+        let table = RoutingTable { hosts: Arc::new(hosts.clone()), ..RoutingTable::default() };
+        decide(&table, request).outcome
     }
 
     #[test]

@@ -37,7 +37,13 @@ impl RoutingTable {
             .collect();
         let default = self.certificates.default.as_deref().map(fingerprint);
         let base_domain = self.certificates.base_domain.as_ref().map(HostName::as_str);
-        json!({ "baseDomain": base_domain, "defaultCertificate": default, "distributions": distributions })
+        let challenges = self.challenges.iter().map(|(host, tokens)| (host.to_string(), tokens.collect()));
+        json!({
+            "baseDomain": base_domain,
+            "challenges": challenges.collect::<Map<_, _>>(),
+            "defaultCertificate": default,
+            "distributions": distributions,
+        })
     }
 
     fn distribution(&self, routes: &Routes) -> Value {

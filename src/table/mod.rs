@@ -6,6 +6,7 @@
 
 pub mod balancing;
 pub mod certificate;
+pub mod challenges;
 pub mod cors;
 pub mod decide;
 mod dump;
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use certificate::Certificates;
+use challenges::Challenges;
 use host::{HostName, HostPattern};
 use origin::{Endpoints, Staying};
 use route::Routes;
@@ -45,6 +47,8 @@ pub struct RoutingTable {
     pub staying: Arc<Staying>,
     /// The certificates of each Distribution.
     pub certificates: Arc<Certificates>,
+    /// What ACME servers are answered.
+    pub challenges: Arc<Challenges>,
 }
 
 /// The virtual hosts: which Distribution's routes answer for which name.

@@ -13,6 +13,7 @@ mod balancing;
 mod base_domain;
 mod behaviors;
 mod certificates;
+mod challenges;
 mod endpoints;
 mod error_pages;
 mod grants;
@@ -65,6 +66,8 @@ pub struct Options {
     pub endpoint_addresses: EndpointAddresses,
     /// The zone that this replica is in: endpoints that are hinted for it come first.
     pub zone: Option<String>,
+    /// Whether ACME challenges are answered for hosts that no Distribution has.
+    pub acme_unclaimed_hosts: bool,
 }
 
 /// What one translation gives.
@@ -114,7 +117,9 @@ pub fn translate(snapshot: &Snapshot, options: &Options, memory: Memory) -> Tran
     }
 
     let default = options.default_certificate.clone().and_then(|key| secrets.get(&(Audience::Viewers, key)));
-    let table = assemble(&units, default.map(Arc::as_ref), options, &memory.table);
+    let mut table = assemble(&units, default.map(Arc::as_ref), options, &memory.table);
+    let challenges = challenges::compile(snapshot, &table.hosts, options);
+    table.challenges = unless_equal(challenges, &memory.table.challenges);
     let facts = facts(snapshot, &units, &memory.facts);
     let default_certificate_problem =
         default_certificate_problem(snapshot, options, default.map(Arc::as_ref));
@@ -184,6 +189,8 @@ fn assemble(
         endpoints: unless_equal(endpoints, &last.endpoints),
         staying: unless_equal(staying, &last.staying),
         certificates: unless_equal(certificates, &last.certificates),
+        // Whose hosts they are for is told by the ones above.
+        challenges: Arc::default(),
     }
 }
 

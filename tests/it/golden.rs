@@ -3,7 +3,7 @@
 //! `tests/golden/AREA/CASE.in.yaml` holds Kubernetes objects, `CASE.out.yaml` the table and each Distribution's
 //! status without what is at its default. `UPDATE_GOLDEN=1` writes the outputs anew.
 //! More kinds exist in these files only: `Case` sets what is no object (the time, the default certificate, the zone,
-//! the kinds that cannot be read), and `Later` ends a first step whose memory the second one gets; the objects behind
+//! whose challenges are answered, the kinds that cannot be read), and `Later` ends a first step whose memory the second one gets; the objects behind
 //! it replace those before it, and a `Gone` one deletes. Where `Explain` asks what requests would meet, the answers
 //! stand in the output instead. `tidy` keeps the files short and together.
 
@@ -67,9 +67,11 @@ fn variants<'s>(source: &'s str, of: &str) -> impl Iterator<Item = &'s str> {
 /// Translates the steps of a case, each with the memory of the one before, and tells the last one.
 fn tell(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let Case { now, default_certificate, base_domain, zone, questions, steps } = input::parse(&text, path);
+    let case = input::parse(&text, path);
+    let Case { now, default_certificate, base_domain, zone, acme_unclaimed_hosts, questions, steps } = case;
     let endpoint_addresses = EndpointAddresses::Cluster;
-    let options = Options { default_certificate, base_domain, endpoint_addresses, zone };
+    let options =
+        Options { default_certificate, base_domain, endpoint_addresses, zone, acme_unclaimed_hosts };
     let mut memory = Memory::default();
     let mut last = None;
     for snapshot in steps {

@@ -21,6 +21,7 @@ fn translated(snapshot: &Snapshot, memory: Memory) -> Translation {
         base_domain: Some(BaseDomain::parse("apps.test").unwrap()),
         endpoint_addresses: EndpointAddresses::Cluster,
         zone: None,
+        acme_unclaimed_hosts: false,
     };
     translate(snapshot, &options, memory)
 }

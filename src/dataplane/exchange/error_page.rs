@@ -239,7 +239,9 @@ impl Exchange {
             }
             decide::Outcome::RedirectToHttps(_) => return Err(Unavailable("redirect")),
             // A page is got with GET, which is no preflight.
-            decide::Outcome::AnswerPreflight => return Err(Reason::Internal.into()),
+            decide::Outcome::AnswerPreflight | decide::Outcome::AnswerChallenge(_) => {
+                return Err(Reason::Internal.into());
+            }
             decide::Outcome::Refuse(reason) => return Err(reason.into()),
         };
         let body = ViewerBody::nothing(&self.viewer.worker.limits);

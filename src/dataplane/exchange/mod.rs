@@ -219,6 +219,7 @@ impl Exchange {
                 let port = self.viewer.worker.https_redirect_port;
                 return Ok(Step::Own(errors::redirect_to_https(status, &authority.host, port, &target)));
             }
+            decide::Outcome::AnswerChallenge(answer) => return Ok(Step::Own(errors::challenge(&answer))),
             decide::Outcome::AnswerPreflight => return Ok(Step::Own(errors::preflight())),
             decide::Outcome::Refuse(reason) => return Err(reason),
         };
@@ -306,7 +307,7 @@ impl Exchange {
             target,
             kind,
         };
-        let decision = decide(&live.table.hosts, request);
+        let decision = decide(&live.table, request);
         let policy = decision.matched.and_then(|matched| matched.route.response_headers.as_deref());
         let cors = policy.and_then(|policy| policy.cors.as_ref());
         self.asked.grant = cors.and_then(|cors| cors.grant(&head.method, &head.headers)).map(Box::new);

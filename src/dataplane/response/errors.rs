@@ -1,4 +1,4 @@
-//! The answers of the proxy itself: errors and redirects, short and without anybody's names.
+//! The answers of the proxy itself: errors, redirects and challenges, short and without anybody's names.
 
 use bytes::Bytes;
 use http::header::{
@@ -7,6 +7,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::dataplane::websocket::handshake;
+use crate::table::challenges::KeyAuthorization;
 use crate::table::decide::https_location;
 use crate::table::host::HostName;
 use crate::table::reason::Reason;
@@ -125,6 +126,14 @@ pub(crate) fn options() -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(ALLOW, METHODS);
+    response
+}
+
+/// What an ACME server gets for its token; nobody is to keep it, since the next one is another.
+pub(crate) fn challenge(answer: &KeyAuthorization) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::copy_from_slice(answer.as_str().as_bytes()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

@@ -23,7 +23,7 @@ use super::published;
 use super::scope::Scope;
 use super::shelf::{Effect, Shelf};
 use super::shown::Shown;
-use crate::api::{Distribution, LoadBalancerStatus, ReferenceGrant};
+use crate::api::{Challenge, Distribution, LoadBalancerStatus, ReferenceGrant};
 use crate::object::ObjectKey;
 use crate::provider::Change;
 use crate::snapshot::{Kind, Problems, Snapshot, Undecodable};
@@ -42,6 +42,7 @@ pub(crate) struct Inventory {
     /// Those that are watched by name.
     pub(crate) config_maps: Shelf<ConfigMap>,
     pub(crate) reference_grants: Shelf<ReferenceGrant>,
+    pub(crate) challenges: Shelf<Challenge>,
     shown: Shown,
     /// The watchers of kinds that have not listed yet.
     unlisted: BTreeSet<(Kind, Scope)>,
@@ -63,6 +64,7 @@ impl Inventory {
             named_secrets: Shelf::default(),
             config_maps: Shelf::default(),
             reference_grants: Shelf::default(),
+            challenges: Shelf::default(),
             shown: Shown::new(names),
             unlisted,
             complete: false,
@@ -121,9 +123,11 @@ impl Inventory {
             _ if self.shown.is_named(name) => Effect::default(),
             Kind::Secret => self.named_secrets.delete(key),
             Kind::ConfigMap => self.config_maps.delete(key),
-            Kind::Distribution | Kind::Service | Kind::EndpointSlice | Kind::ReferenceGrant => {
-                Effect::default()
-            }
+            Kind::Distribution
+            | Kind::Service
+            | Kind::EndpointSlice
+            | Kind::ReferenceGrant
+            | Kind::Challenge => Effect::default(),
         };
         gone | self.recovered(*kind, &Scope::Object(key.clone()))
     }
@@ -141,9 +145,12 @@ impl Inventory {
         match K::KIND {
             Kind::Distribution => Effect::default(),
             _ if fault.may_pass() => self.listed(K::KIND, scope),
-            Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap | Kind::ReferenceGrant => {
-                Effect::default()
-            }
+            Kind::Service
+            | Kind::EndpointSlice
+            | Kind::Secret
+            | Kind::ConfigMap
+            | Kind::ReferenceGrant
+            | Kind::Challenge => Effect::default(),
         }
     }
 
@@ -197,6 +204,7 @@ impl Inventory {
             secrets: self.secrets(),
             config_maps: self.config_maps.objects.clone(),
             reference_grants: self.reference_grants.objects.clone(),
+            challenges: self.challenges.objects.clone(),
             problems: self.problems(),
         })
     }
@@ -235,6 +243,7 @@ impl Inventory {
         problems.undecodable.extend(undecodable(&self.named_secrets));
         problems.undecodable.extend(undecodable(&self.config_maps));
         problems.undecodable.extend(undecodable(&self.reference_grants));
+        problems.undecodable.extend(undecodable(&self.challenges));
         let refused = self.shown.refused().map(|name| (name.clone(), past_limit(name, self.shown.limit())));
         problems.unreadable.extend(refused);
         for ((kind, scope), remedy) in &self.degraded {

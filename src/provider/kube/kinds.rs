@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::inventory::Inventory;
 use super::scope::Scope;
 use super::shelf::Shelf;
-use crate::api::{Distribution, ReferenceGrant};
+use crate::api::{Challenge, Distribution, ReferenceGrant};
 use crate::snapshot::Kind;
 
 /// The keys of a Secret that are read of those that are listed.
@@ -142,5 +142,21 @@ impl Watched for ReferenceGrant {
 
     fn shelf<'i>(inventory: &'i mut Inventory, _scope: &Scope) -> &'i mut Shelf<Self> {
         &mut inventory.reference_grants
+    }
+}
+
+impl Watched for Challenge {
+    const KIND: Kind = Kind::Challenge;
+    const IS_OPTIONAL: bool = true;
+
+    // How cert-manager presents it elsewhere is long, and nothing here.
+    fn prune(object: &mut Map<String, Value>) {
+        if let Some(Value::Object(spec)) = object.get_mut("spec") {
+            spec.retain(|field, _| ["dnsName", "type", "token", "key"].contains(&field.as_str()));
+        }
+    }
+
+    fn shelf<'i>(inventory: &'i mut Inventory, _scope: &Scope) -> &'i mut Shelf<Self> {
+        &mut inventory.challenges
     }
 }

@@ -32,7 +32,7 @@ use self::inventory::Shared;
 use self::scope::Scope;
 use self::watch::Task;
 use super::{Change, Class, Provider};
-use crate::api::{Distribution, LoadBalancerStatus, ReferenceGrant};
+use crate::api::{Challenge, Distribution, LoadBalancerStatus, ReferenceGrant};
 use crate::object::ObjectKey;
 use crate::snapshot::{Kind, Snapshot};
 use crate::telemetry::metrics::Metrics;
@@ -88,8 +88,14 @@ pub struct Settings {
 }
 
 /// The kinds of which all is listed, of Secrets those of one type; the rest is watched by name.
-const LISTED: [Kind; 5] =
-    [Kind::Distribution, Kind::Service, Kind::EndpointSlice, Kind::Secret, Kind::ReferenceGrant];
+const LISTED: [Kind; 6] = [
+    Kind::Distribution,
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::Secret,
+    Kind::ReferenceGrant,
+    Kind::Challenge,
+];
 
 /// The provider of a cluster's objects. Cheap to clone; all clones see the same.
 #[derive(Clone, Debug)]
@@ -127,7 +133,8 @@ impl KubeProvider {
             tasks.spawn(watch::watch::<Service>(task.clone(), cancel.clone()));
             tasks.spawn(watch::watch::<EndpointSlice>(task.clone(), cancel.clone()));
             tasks.spawn(watch::watch::<Secret>(task.clone(), cancel.clone()));
-            tasks.spawn(watch::watch::<ReferenceGrant>(task, cancel.clone()));
+            tasks.spawn(watch::watch::<ReferenceGrant>(task.clone(), cancel.clone()));
+            tasks.spawn(watch::watch::<Challenge>(task, cancel.clone()));
         }
         (Self(shared), Watchers { tasks, cancel: cancel.clone() })
     }

@@ -110,7 +110,7 @@ async fn watch_one(task: Task, name: Name, end: CancellationToken) -> Name {
         Kind::Secret => watch::watch::<Secret>(task, end).await,
         Kind::ConfigMap => watch::watch::<ConfigMap>(task, end).await,
         // Listed, and so never named.
-        Kind::Distribution | Kind::Service | Kind::EndpointSlice | Kind::ReferenceGrant => {
+        Kind::Distribution | Kind::Service | Kind::EndpointSlice | Kind::ReferenceGrant | Kind::Challenge => {
             end.cancelled().await;
         }
     }

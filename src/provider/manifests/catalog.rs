@@ -59,6 +59,7 @@ impl Catalog {
                 Object::Secret(it) => drop(snapshot.secrets.insert(key, it.clone())),
                 Object::ConfigMap(it) => drop(snapshot.config_maps.insert(key, it.clone())),
                 Object::ReferenceGrant(it) => drop(snapshot.reference_grants.insert(key, it.clone())),
+                Object::Challenge(it) => drop(snapshot.challenges.insert(key, it.clone())),
             }
         }
         snapshot.problems.files.clone_from(&self.problems);

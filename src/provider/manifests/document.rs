@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use super::schema::{self, Flaw};
 use super::yaml::{self, Content, Node, Position};
 use crate::api::{
-    self, Distribution, DistributionSpec, DistributionStatus, ReferenceGrant, ReferenceGrantSpec, Violation,
+    self, Challenge, ChallengeSpec, Distribution, DistributionSpec, DistributionStatus, ReferenceGrant,
+    ReferenceGrantSpec, Violation,
 };
 use crate::nearest::nearest;
 use crate::object::ObjectKey;
@@ -67,6 +68,8 @@ pub(crate) enum Object {
     ConfigMap(Arc<ConfigMap>),
     /// A ReferenceGrant.
     ReferenceGrant(Arc<ReferenceGrant>),
+    /// A Challenge.
+    Challenge(Arc<Challenge>),
 }
 
 /// Only the kind: a Secret holds keys.
@@ -79,6 +82,7 @@ impl fmt::Debug for Object {
             Self::Secret(_) => "Secret",
             Self::ConfigMap(_) => "ConfigMap",
             Self::ReferenceGrant(_) => "ReferenceGrant",
+            Self::Challenge(_) => "Challenge",
         })
     }
 }
@@ -92,6 +96,7 @@ impl PartialEq for Object {
             (Self::Secret(one), Self::Secret(other)) => one == other,
             (Self::ConfigMap(one), Self::ConfigMap(other)) => one == other,
             (Self::ReferenceGrant(one), Self::ReferenceGrant(other)) => one == other,
+            (Self::Challenge(one), Self::Challenge(other)) => one == other,
             _ => false,
         }
     }
@@ -177,6 +182,7 @@ fn version_of(kind: Kind) -> &'static str {
         Kind::Service | Kind::Secret | Kind::ConfigMap => "v1",
         Kind::EndpointSlice => "discovery.k8s.io/v1",
         Kind::ReferenceGrant => "gateway.networking.k8s.io/v1",
+        Kind::Challenge => "acme.cert-manager.io/v1",
     }
 }
 
@@ -210,6 +216,7 @@ fn object(node: &Node, kind: Kind) -> Result<Object, Vec<Flaw>> {
         Kind::Secret => decode(node, value).map(plain_data).map(Arc::new).map(Object::Secret),
         Kind::ConfigMap => decode(node, value).map(Arc::new).map(Object::ConfigMap),
         Kind::ReferenceGrant => decode(node, value).map(Arc::new).map(Object::ReferenceGrant),
+        Kind::Challenge => decode(node, value).map(Arc::new).map(Object::Challenge),
     }
 }
 
@@ -286,19 +293,8 @@ fn schema_of(kind: Kind) -> &'static Value {
     static ENDPOINT_SLICE: LazyLock<Value> = LazyLock::new(schema_for::<EndpointSlice>);
     static SECRET: LazyLock<Value> = LazyLock::new(schema_for::<Secret>);
     static CONFIG_MAP: LazyLock<Value> = LazyLock::new(schema_for::<ConfigMap>);
-    static REFERENCE_GRANT: LazyLock<Value> = LazyLock::new(|| {
-        let mut schemas = generator();
-        json!({
-            "type": "object",
-            "required": ["metadata", "spec"],
-            "properties": {
-                "apiVersion": {"type": "string"},
-                "kind": {"type": "string"},
-                "metadata": schemas.subschema_for::<ObjectMeta>(),
-                "spec": schemas.subschema_for::<ReferenceGrantSpec>(),
-            },
-        })
-    });
+    static REFERENCE_GRANT: LazyLock<Value> = LazyLock::new(schema_with_spec::<ReferenceGrantSpec>);
+    static CHALLENGE: LazyLock<Value> = LazyLock::new(schema_with_spec::<ChallengeSpec>);
     match kind {
         Kind::Distribution => &DISTRIBUTION,
         Kind::Service => &SERVICE,
@@ -306,7 +302,24 @@ fn schema_of(kind: Kind) -> &'static Value {
         Kind::Secret => &SECRET,
         Kind::ConfigMap => &CONFIG_MAP,
         Kind::ReferenceGrant => &REFERENCE_GRANT,
+        Kind::Challenge => &CHALLENGE,
     }
+}
+
+/// The schema of a kind that we only read: its metadata, and its spec as far as that is read.
+fn schema_with_spec<Spec: JsonSchema>() -> Value {
+    let mut schemas = generator();
+    json!({
+        "type": "object",
+        "required": ["metadata", "spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": schemas.subschema_for::<ObjectMeta>(),
+            "spec": schemas.subschema_for::<Spec>(),
+            "status": {"type": "object"},
+        },
+    })
 }
 
 fn schema_for<T: JsonSchema>() -> Value {

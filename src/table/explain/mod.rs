@@ -190,6 +190,13 @@ pub struct SourceRanges {
 pub enum Outcome {
     /// The answer of an origin.
     Forward,
+    /// To an ACME server: the key that its challenge asks for, without any Distribution.
+    Challenge {
+        /// The status.
+        status: u16,
+        /// The key authorization.
+        answer: String,
+    },
     /// To a preflight: that it may ask, with this status and without the origin.
     Preflight {
         /// The status.
@@ -331,7 +338,7 @@ pub fn explain(table: &RoutingTable, question: &Question, https_redirect_port: u
     let transport = identity.as_ref().map_or(Transport::Plain, Transport::Tls);
     let head = question.head();
     let request = request(question, &head, transport);
-    let Decision { matched, outcome } = decide(&table.hosts, request);
+    let Decision { matched, outcome } = decide(table, request);
     if let Some(matched) = matched {
         let replaced = decide::root_object(matched.routes, request);
         let target = replaced.as_ref().unwrap_or(&question.target);
@@ -355,6 +362,9 @@ pub fn explain(table: &RoutingTable, question: &Question, https_redirect_port: u
         // Nobody judges that beforehand: endpoints come and go.
         decide::Outcome::Forward { .. } => {
             refuse(Reason::NoEndpoints, "no endpoint of the origin serves".to_owned())
+        }
+        decide::Outcome::AnswerChallenge(answer) => {
+            Outcome::Challenge { status: StatusCode::OK.as_u16(), answer: answer.as_str().to_owned() }
         }
         decide::Outcome::AnswerPreflight => Outcome::Preflight { status: StatusCode::NO_CONTENT.as_u16() },
         decide::Outcome::Refuse(reason) => {

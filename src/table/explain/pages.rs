@@ -17,7 +17,9 @@ pub(super) fn may_stand_in(
     let refusal = match outcome {
         decide::Outcome::Forward { .. } => None,
         decide::Outcome::Refuse(reason) => Some(reason),
-        decide::Outcome::RedirectToHttps(_) | decide::Outcome::AnswerPreflight => return Vec::new(),
+        decide::Outcome::RedirectToHttps(_)
+        | decide::Outcome::AnswerPreflight
+        | decide::Outcome::AnswerChallenge(_) => return Vec::new(),
     };
     let pages = routes.error_pages.iter();
     pages
@@ -36,7 +38,9 @@ pub(super) fn may_stand_in(
                 path_pattern: routes.at(position).map(|route| route.label()).unwrap_or_default(),
                 unavailable: match outcome {
                     // A page is got with GET, which is no preflight.
-                    decide::Outcome::Forward { .. } | decide::Outcome::AnswerPreflight => None,
+                    decide::Outcome::Forward { .. }
+                    | decide::Outcome::AnswerPreflight
+                    | decide::Outcome::AnswerChallenge(_) => None,
                     decide::Outcome::RedirectToHttps(_) => Some("it is redirected to HTTPS".to_owned()),
                     decide::Outcome::Refuse(reason) => Some(reason.as_str().to_owned()),
                 },

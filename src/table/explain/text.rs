@@ -44,6 +44,10 @@ impl Display for Explanation {
                     format_args!("{status}, the answer to a preflight, without the origin"),
                 )?;
             }
+            Outcome::Challenge { status, answer } => {
+                let told = format_args!("{status}, the answer to an ACME challenge: {answer}");
+                lines.line("outcome", told)?;
+            }
             Outcome::Refuse { status, reason, why } => {
                 lines.line("outcome", format_args!("{status} {reason}, since {why}"))?;
             }
@@ -54,7 +58,10 @@ impl Display for Explanation {
         let gets_there = match &self.outcome {
             Outcome::Forward => true,
             Outcome::Refuse { reason, .. } => reason == Reason::NoEndpoints.as_str(),
-            Outcome::Preflight { .. } | Outcome::Redirect { .. } | Outcome::TlsRefused => false,
+            Outcome::Challenge { .. }
+            | Outcome::Preflight { .. }
+            | Outcome::Redirect { .. }
+            | Outcome::TlsRefused => false,
         };
         if gets_there {
             self.origin_group.iter().try_for_each(|group| lines.group(group, &self.request.method))?;

@@ -149,6 +149,7 @@ fn translated(distribution: Value) -> Found {
         base_domain: None,
         endpoint_addresses: EndpointAddresses::Cluster,
         zone: None,
+        acme_unclaimed_hosts: false,
     };
     let translation = translate(&snapshot, &options, Memory::default());
     let facts = Arc::new(translation.facts);

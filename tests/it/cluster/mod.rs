@@ -7,6 +7,7 @@
 
 mod addresses;
 mod admission;
+mod challenges;
 mod examples;
 mod first_light;
 mod fleet;

@@ -64,7 +64,8 @@ async fn suffers(cluster: &Cluster, user: &str, resource: &str) -> anyhow::Resul
     let soon = Duration::from_millis(200);
     let limits = Limits { patience: soon, first_patience: soon, ..Limits::default() };
     let class = Class { name: "tidegate".to_owned(), default: true, also: None };
-    let settings = Settings { class, namespaces: vec![cluster.namespace.clone()], published_service: None, limits };
+    let settings =
+        Settings { class, namespaces: vec![cluster.namespace.clone()], published_service: None, limits };
     let metrics = Metrics::new(Build { version: "0", commit: "0" });
     let client = cluster.client_of(user).await?;
     let (provider, watchers) = KubeProvider::start(&client, &settings, &metrics, &stop);

@@ -78,6 +78,7 @@ async fn control(cluster: &Cluster) -> anyhow::Result<DropGuard> {
             base_domain: None,
             endpoint_addresses: EndpointAddresses::Cluster,
             zone: None,
+            acme_unclaimed_hosts: false,
         },
         publish: |_| Publication::Swapped,
         rounds,

@@ -3,6 +3,7 @@
 mod accept;
 mod addresses;
 mod attempts;
+mod challenges;
 mod choice;
 mod compression;
 mod connections;

@@ -56,6 +56,7 @@ async fn who_is_trusted_stands_in_a_config_map_and_a_change_reaches_the_next_con
         base_domain: None,
         endpoint_addresses: EndpointAddresses::Standalone,
         zone: None,
+        acme_unclaimed_hosts: false,
     };
     let mut memory = Memory::default();
     for (trusted, good) in [(&stranger, false), (&issuer, true), (&stranger, false), (&issuer, true)] {

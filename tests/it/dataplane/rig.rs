@@ -529,5 +529,6 @@ pub(crate) fn table(sites: Vec<Site>, certificates: Certificates) -> RoutingTabl
         staying: Arc::new(Staying(staying)),
         endpoints: Arc::new(Endpoints(endpoints)),
         certificates: Arc::new(certificates),
+        challenges: Arc::default(),
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Case {
     pub(super) base_domain: Option<BaseDomain>,
     /// `--zone`.
     pub(super) zone: Option<String>,
+    /// `--acme-unclaimed-hosts`.
+    pub(super) acme_unclaimed_hosts: bool,
     /// What `explain` is asked of the last table.
     pub(super) questions: Vec<Question>,
     /// The snapshots, one after the other.
@@ -40,6 +42,8 @@ struct Setting {
     base_domain: Option<String>,
     zone: Option<String>,
     #[serde(default)]
+    acme_unclaimed_hosts: bool,
+    #[serde(default)]
     degraded: BTreeMap<String, String>,
     /// By kind and name: `Secret shop/ca`.
     #[serde(default)]
@@ -55,6 +59,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Case {
         default_certificate: None,
         base_domain: None,
         zone: None,
+        acme_unclaimed_hosts: false,
         questions: Vec::new(),
         steps: Vec::new(),
     };
@@ -72,6 +77,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Case {
             "Secret" => add(secret(document), &mut snapshot.secrets),
             "ConfigMap" => add(document, &mut snapshot.config_maps),
             "ReferenceGrant" => add(document, &mut snapshot.reference_grants),
+            "Challenge" => add(document, &mut snapshot.challenges),
             _ => panic!("{place}: no such kind"),
         }
     }
@@ -84,6 +90,7 @@ fn apply(setting: Setting, case: &mut Case, snapshot: &mut Snapshot) {
     case.default_certificate = setting.default_certificate.map(|key| key.parse().unwrap());
     case.base_domain = setting.base_domain.map(|domain| BaseDomain::parse(&domain).unwrap());
     case.zone = setting.zone;
+    case.acme_unclaimed_hosts = setting.acme_unclaimed_hosts;
     let problems = &mut snapshot.problems;
     problems.degraded =
         setting.degraded.into_iter().map(|(kind, sentence)| (kind_of(&kind), sentence)).collect();
@@ -143,6 +150,7 @@ fn add<T: DeserializeOwned>(document: Value, objects: &mut BTreeMap<ObjectKey, A
 fn remove(gone: &Value, snapshot: &mut Snapshot) -> bool {
     match gone["of"].as_str() {
         None => snapshot.secrets.remove(&key(gone)).is_some(),
+        Some("Challenge") => snapshot.challenges.remove(&key(gone)).is_some(),
         Some("ReferenceGrant") => snapshot.reference_grants.remove(&key(gone)).is_some(),
         Some(kind) => panic!("{kind} cannot be Gone"),
     }

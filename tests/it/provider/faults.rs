@@ -34,7 +34,7 @@ async fn a_cut_stream_resumes_without_emptying_anything() {
     let after = snapshot(&provider, |it| it.distributions.contains_key(&key("blog"))).await;
     assert!(after.distributions.contains_key(&key("web")));
     let lists = |stub: &Stub| stub.requests(|seen| !seen.target.contains("watch=true")).len();
-    assert_eq!(lists(&stub), 5, "each kind is listed once");
+    assert_eq!(lists(&stub), 6, "each kind is listed once");
 }
 
 #[tokio::test]

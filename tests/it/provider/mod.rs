@@ -1,5 +1,6 @@
 //! What the Kubernetes provider makes of an API server that answers, and of one that fails.
 
+mod challenges;
 mod faults;
 mod grants;
 mod naming;

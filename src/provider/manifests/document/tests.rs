@@ -63,7 +63,7 @@ fn unknown_kinds_and_versions_are_told_what_to_write() {
     assert_eq!(
         flaws("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n"),
         [
-            "2:1 kind: unknown kind `Deployment`; a folder may hold Distribution, Service, EndpointSlice, Secret, ConfigMap, ReferenceGrant"
+            "2:1 kind: unknown kind `Deployment`; a folder may hold Distribution, Service, EndpointSlice, Secret, ConfigMap, ReferenceGrant, Challenge"
         ]
     );
     assert_eq!(
