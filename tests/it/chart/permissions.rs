@@ -53,6 +53,7 @@ fn the_permissions_are_these_and_no_more() -> anyhow::Result<()> {
             "tidegate-system-tidegate /services get,list,watch",
             "tidegate-system-tidegate discovery.k8s.io/endpointslices get,list,watch",
             "tidegate-system-tidegate gateway.networking.k8s.io/referencegrants get,list,watch",
+            "tidegate-system-tidegate acme.cert-manager.io/challenges get,list,watch",
             "tidegate-system-tidegate events.k8s.io/events create,patch",
             "tidegate-system-tidegate-secrets /secrets,configmaps get,list,watch",
         ]

@@ -80,6 +80,7 @@ async fn the_account_reads_what_routing_is_made_of_everywhere() -> anyhow::Resul
         ("", "configmaps"),
         ("discovery.k8s.io", "endpointslices"),
         ("gateway.networking.k8s.io", "referencegrants"),
+        ("acme.cert-manager.io", "challenges"),
     ] {
         let verbs = allowed(&tidegate, group, resource, &cluster.namespace).await?;
         assert_eq!(verbs, "get list watch", "{group}/{resource}");

@@ -35,6 +35,7 @@ fn loss(resource: &str) -> anyhow::Result<Loss> {
         "endpointslices" => Loss::Kind(Kind::EndpointSlice),
         "secrets" => Loss::Kind(Kind::Secret),
         "referencegrants" => Loss::Kind(Kind::ReferenceGrant),
+        "challenges" => Loss::Kind(Kind::Challenge),
         "configmaps" => Loss::Named(Kind::ConfigMap),
         "distributions/status" | "events" | "leases" => Loss::Nothing,
         other => anyhow::bail!("the chart has a rule for {other}: say here what is lost without it"),
