@@ -13,6 +13,7 @@ mod path_pattern;
 mod proxy_header;
 mod requests;
 mod response;
+mod snapshots;
 mod target;
 
 pub use self::frames::frames;
@@ -23,13 +24,14 @@ pub use self::path_pattern::path_pattern;
 pub use self::proxy_header::proxy_header;
 pub use self::requests::requests;
 pub use self::response::response;
+pub use self::snapshots::snapshots;
 pub use self::target::target;
 
 /// A target: it takes any bytes, and panics where something does not hold.
 pub type Target = fn(&[u8]);
 
 /// Every target, by its name: that of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("frames", frames),
     ("headers", headers),
     ("host", host),
@@ -38,6 +40,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("proxy_header", proxy_header),
     ("requests", requests),
     ("response", response),
+    ("snapshots", snapshots),
     ("target", target),
 ];
 

@@ -3,14 +3,18 @@
 //! A snapshot does not know where it comes from: the cluster, a folder and a test make the same value.
 //! Objects are shared (`Arc`), so two snapshots tell by pointer which objects did not change between them.
 
+pub mod file;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::api::{Challenge, Distribution, ReferenceGrant};
 use crate::object::ObjectKey;
@@ -34,6 +38,35 @@ pub struct Snapshot {
     pub challenges: BTreeMap<ObjectKey, Arc<Challenge>>,
     /// What could not be read.
     pub problems: Problems,
+    /// Where all of it comes from a [`file`] that an earlier process kept: of when, and how complete.
+    pub stored: Option<Stored>,
+}
+
+/// What is particular of a snapshot that was kept in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// When it was what the API server said.
+    pub at: Timestamp,
+    /// Whether keys are in it.
+    pub keys: Keys,
+}
+
+impl Stored {
+    /// How long ago that was at `now`.
+    pub fn age(&self, now: Timestamp) -> Duration {
+        // A calendar that was set back makes nothing younger than it is.
+        Duration::try_from(now.duration_since(self.at)).unwrap_or_default()
+    }
+}
+
+/// Whether a file holds what stands in Secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Keys {
+    /// It does.
+    Kept,
+    /// Of Secrets it has the names only.
+    LeftOut,
 }
 
 /// Only names: Secrets hold keys, and nobody who prints a snapshot, or what contains one, means those.
@@ -48,12 +81,13 @@ impl fmt::Debug for Snapshot {
             .field("reference_grants", &self.reference_grants.keys())
             .field("challenges", &self.challenges.keys())
             .field("problems", &self.problems)
+            .field("stored", &self.stored)
             .finish()
     }
 }
 
 /// The kinds that a provider reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// `tidegate.io/v1alpha1 Distribution`.
     Distribution,
@@ -112,7 +146,7 @@ pub struct Problems {
 }
 
 /// An object whose present version does not decode.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undecodable {
     /// The object's `metadata.uid`, where even that could be read.
     pub uid: Option<String>,

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use tidegate::conditions::{Fleet, finish};
 use tidegate::object::ObjectKey;
-use tidegate::snapshot::Snapshot;
+use tidegate::snapshot::file::{self, Whose};
+use tidegate::snapshot::{Keys, Snapshot};
 use tidegate::table::host::HostName;
 use tidegate::table::route::Routes;
 use tidegate::translate::{BaseDomain, EndpointAddresses, Memory, Options, Translation, translate};
@@ -94,6 +95,18 @@ proptest! {
         prop_assert!(Arc::ptr_eq(&first.table.hosts, &again.table.hosts));
         prop_assert!(Arc::ptr_eq(&first.table.endpoints, &again.table.endpoints));
         prop_assert!(Arc::ptr_eq(&first.table.certificates, &again.table.certificates));
+    }
+
+    #[test]
+    fn what_was_kept_in_a_file_gives_the_same_table(objects in world::objects()) {
+        let whose = Whose { class_name: "tidegate".to_owned(), default_class: true, also_serve_class: None, namespaces: [].into() };
+        let before = snapshot(&objects);
+        let mut bytes = Vec::new();
+        file::write(&before, Timestamp::UNIX_EPOCH, &whose, Keys::Kept, &mut bytes).unwrap();
+        let after = file::read(&bytes, &whose).unwrap();
+        let (before, after) = (from_nothing(&before), from_nothing(&after));
+        prop_assert_eq!(&before.table, &after.table);
+        prop_assert_eq!(&before.facts, &after.facts);
     }
 
     #[test]

@@ -206,6 +206,7 @@ impl Inventory {
             reference_grants: self.reference_grants.objects.clone(),
             challenges: self.challenges.objects.clone(),
             problems: self.problems(),
+            stored: None,
         })
     }
 
