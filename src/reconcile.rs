@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,12 @@ pub struct Round {
     pub facts: Arc<Facts>,
     /// The default certificate, where there is one to show.
     pub default_certificate: Option<CertificateFact>,
+}
+
+impl AsRef<Arc<Snapshot>> for Round {
+    fn as_ref(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
 }
 
 /// What publishing a table did.
@@ -110,6 +117,8 @@ impl<P: FnMut(RoutingTable) -> Publication> Reconciler<P> {
         let hosts = round.table.hosts.len();
         let routes: usize = round.table.hosts.routes().iter().map(|routes| routes.iter().count()).sum();
         let built = started.elapsed();
+        let stored = round.snapshot.stored;
+        let was_stored = self.rounds.borrow().as_ref().is_some_and(|last| last.snapshot.stored.is_some());
         self.metrics.built(built);
         if (self.publish)(round.table.clone()) == Publication::Swapped {
             let since_event = change.at.elapsed();
@@ -122,6 +131,12 @@ impl<P: FnMut(RoutingTable) -> Publication> Reconciler<P> {
                 build_ms = milliseconds(built),
                 since_event_ms = milliseconds(since_event),
             );
+        }
+        // What comes from a file is as old as that, until the provider says the same.
+        if let Some(age) =
+            stored.map(|stored| stored.age(Timestamp::now())).or(was_stored.then_some(Duration::ZERO))
+        {
+            self.metrics.is_of(age);
         }
         self.rounds.send_replace(Some(round));
     }

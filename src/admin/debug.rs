@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
@@ -14,7 +15,7 @@ use crate::conditions::digest::Digest;
 use crate::conditions::facts::{self, Facts};
 use crate::conditions::roster::{Peer, Roster};
 use crate::object::ObjectKey;
-use crate::snapshot::FileProblem;
+use crate::snapshot::{FileProblem, Keys, Stored};
 
 /// The live table, its secrets redacted.
 pub(super) fn table(judgements: &Option<Judgements>) -> Page {
@@ -28,6 +29,7 @@ pub(super) fn status(judgements: &Option<Judgements>) -> Page {
     let degraded = problems.degraded.iter();
     json(&Status {
         fleet: judgements.roster.as_ref().map(|roster| fleet(roster, &judgements.found.own)),
+        stored: judgements.found.snapshot.stored.map(from_file),
         distributions: judgements.distributions.iter().map(distribution).collect(),
         files: problems.files.iter().map(file).collect(),
         kinds: degraded.map(|(kind, message)| DegradedKind { kind: kind.as_str(), message }).collect(),
@@ -38,6 +40,9 @@ pub(super) fn status(judgements: &Option<Judgements>) -> Page {
 struct Status<'j> {
     /// The live replicas; none before they have been listed.
     fleet: Option<Fleet<'j>>,
+    /// Present while a file is served that an earlier process kept, since the API server is away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<FromFile>,
     distributions: Vec<Distribution<'j>>,
     /// Documents that do not parse.
     files: Vec<File<'j>>,
@@ -70,6 +75,14 @@ enum ReplicaState {
     InProgress,
     /// It has not moved for long.
     Lagging,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FromFile {
+    saved: String,
+    age_seconds: u64,
+    keys: Keys,
 }
 
 #[derive(Serialize)]
@@ -121,6 +134,11 @@ fn fleet<'j>(roster: &'j Roster, facts: &Facts) -> Fleet<'j> {
         leader: roster.leader.as_deref(),
         replicas: std::iter::once(own).chain(peers).collect(),
     }
+}
+
+fn from_file(stored: Stored) -> FromFile {
+    let age_seconds = stored.age(Timestamp::now()).as_secs();
+    FromFile { saved: stored.at.to_string(), age_seconds, keys: stored.keys }
 }
 
 fn distribution<'j>((key, judged): (&'j ObjectKey, &'j Arc<Judged>)) -> Distribution<'j> {

@@ -202,6 +202,7 @@ async fn start_control(
         metrics: metrics.config(),
     };
     tasks.spawn_fallible("reconciliation", on_own_thread("reconcile", reconciler)?);
+    source.keep(settings, finished.clone(), tasks);
     let (found, seen) = watch::channel(None);
     let (own, facts) = watch::channel(None);
     tasks.spawn("handing on rounds", hand_on(finished, source::class(settings), own, found));
@@ -277,7 +278,10 @@ async fn hand_on(
         let Some(round) = finished.borrow_and_update().clone() else { continue };
         let Round { snapshot, table, facts, default_certificate } = round;
         let own_facts = owned(&class, &snapshot, &facts);
-        own.send_replace(Some(Arc::clone(&own_facts)));
+        // What a file says of the cluster may not be written back to it.
+        if snapshot.stored.is_none() {
+            own.send_replace(Some(Arc::clone(&own_facts)));
+        }
         found.send_replace(Some(Found { table, facts, own: own_facts, snapshot, default_certificate }));
     }
 }

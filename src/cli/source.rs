@@ -1,6 +1,7 @@
 //! Where objects come from, and where their status goes: files, or a cluster.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -14,10 +15,13 @@ use crate::conditions::facts::Facts;
 use crate::conditions::roster::Roster;
 use crate::drain::Drain;
 use crate::object::ObjectKey;
-use crate::provider::kube::{self, KubeProvider};
+use crate::provider::kube::{self, KubeProvider, Store};
 use crate::provider::manifests::Manifests;
 use crate::provider::{Class, Provider};
+use crate::reconcile::Round;
 use crate::settings::{Published, PublishedAddress, Settings};
+use crate::snapshot::Keys;
+use crate::snapshot::file::Whose;
 use crate::status::clock::Clock;
 use crate::status::events;
 use crate::status::fleet::{self, Member};
@@ -26,6 +30,9 @@ use crate::status::replica::{Pod, Replica};
 use crate::status::writer::{self, Present, Writer};
 use crate::telemetry::metrics::Metrics;
 use crate::translate::{BaseDomain, EndpointAddresses, Options};
+
+/// How long a start waits for the API server before it serves from a file.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An open source of objects.
 pub(super) enum Source {
@@ -53,6 +60,11 @@ impl Source {
         let watched = kube::Settings { class, namespaces, published_service, limits };
         let (provider, watchers) = KubeProvider::start(&client, &watched, metrics, &CancellationToken::new());
         tasks.spawn_fallible("watching the API server", watchers.run());
+        let (started, store) = (provider.clone(), store(settings));
+        tasks.spawn("the first answers of the API server", async move {
+            started.start_from(store, PATIENCE).await;
+            std::future::pending().await
+        });
         Ok(Self::Cluster { client, provider })
     }
 
@@ -89,6 +101,18 @@ impl Source {
             Self::Files(_) => Voice::Tells,
             // The status writer logs what it writes.
             Self::Cluster { .. } => Voice::Silent,
+        }
+    }
+
+    /// Starts to keep what is served, where that is wanted, for a start without an API server.
+    pub(super) fn keep(
+        &self,
+        settings: &Settings,
+        rounds: watch::Receiver<Option<Round>>,
+        tasks: &mut Tasks,
+    ) {
+        if let (Self::Cluster { .. }, Some(store)) = (self, store(settings)) {
+            tasks.spawn("keeping the configuration", kube::keep(store, rounds));
         }
     }
 
@@ -185,4 +209,17 @@ fn replica(settings: &Settings, client: &::kube::Client) -> Replica {
     let namespace = process.namespace().unwrap_or_else(|| client.default_namespace().to_owned());
     let pod = process.pod().map(|(name, uid)| Pod { name, uid });
     Replica::new(namespace, &process.identity(), pod)
+}
+
+/// Where the configuration is kept for a start without an API server, if it is.
+fn store(settings: &Settings) -> Option<Store> {
+    let objects = &settings.objects;
+    let whose = Whose {
+        class_name: objects.class_name.clone(),
+        default_class: objects.default_class,
+        also_serve_class: objects.also_serve_class.clone(),
+        namespaces: objects.watch_namespaces.iter().cloned().collect(),
+    };
+    let keys = if objects.snapshot_keys { Keys::Kept } else { Keys::LeftOut };
+    objects.snapshot_path.clone().map(|path| Store { path, whose, keys })
 }

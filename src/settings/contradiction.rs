@@ -34,6 +34,11 @@ pub enum Contradiction {
          reads files, which have none; leave them out"
     )]
     PublishedInFiles,
+    /// Files are there at the next start, too.
+    #[error(
+        "--snapshot-path is for a start without an API server, and --manifests needs none; leave out one of them"
+    )]
+    SnapshotOfFiles,
     /// `off` beside an address.
     #[error("{flag} is `off` and an address at once; keep either `off` or the addresses")]
     OffAndOn {
@@ -86,6 +91,9 @@ impl Settings {
         if objects.also_serve_class.as_ref() == Some(&objects.class_name) {
             return Some(Contradiction::AlsoTheSameClass(objects.class_name.clone()));
         }
+        if !objects.manifests.is_empty() && objects.snapshot_path.is_some() {
+            return Some(Contradiction::SnapshotOfFiles);
+        }
         for (flag, listen) in
             [("--http-listen", &viewers.http_listen), ("--https-listen", &viewers.https_listen)]
         {
@@ -124,6 +132,7 @@ mod tests {
             assert_eq!(of(&["--manifests", "a", flag]), Some(Contradiction::PublishedInFiles));
             assert_eq!(of(&[flag]), None);
         }
+        assert_eq!(of(&["--manifests", "a", "--snapshot-path", "b"]), Some(Contradiction::SnapshotOfFiles));
         assert_eq!(of(&["--http-listen", "off", "--https-listen", "off"]), Some(Contradiction::NoListener));
         assert_eq!(of(&["--proxy-protocol", "require"]), Some(Contradiction::HeadersOfNobody));
         assert_eq!(of(&["--proxy-protocol", "require", "--trusted-proxies", "10.0.0.0/8"]), None);

@@ -64,6 +64,23 @@ pub struct Objects {
     /// flag whoever may create Challenges can have a certificate issued for any other host that leads here.
     #[arg(long, env = "TIDEGATE_ACME_UNCLAIMED_HOSTS")]
     pub acme_unclaimed_hosts: bool,
+    /// Keep the last good configuration in FILE, for a start while the API server is away
+    ///
+    /// A start that has not heard everything from the API server within 10 s serves from it until it has. It holds
+    /// private keys, so give it a volume in memory, which outlives the container and nothing else.
+    #[arg(long, env = "TIDEGATE_SNAPSHOT_PATH", value_name = "FILE")]
+    pub snapshot_path: Option<PathBuf>,
+
+    /// Whether the file has what stands in Secrets; a replica that starts from one without is not ready
+    #[arg(
+        long,
+        env = "TIDEGATE_SNAPSHOT_KEYS",
+        value_name = "true|false",
+        default_value_t = true,
+        action = ArgAction::Set,
+        hide_possible_values = true
+    )]
+    pub snapshot_keys: bool,
 
     /// The zone that this replica is in: endpoints that are hinted for it are asked before others
     ///

@@ -22,7 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
 use super::{FileProblem, Keys, Kind, Problems, Snapshot, Stored, Undecodable};
-use crate::api::{Distribution, ReferenceGrant};
+use crate::api::{Challenge, Distribution, ReferenceGrant};
 use crate::object::ObjectKey;
 
 /// The version that is written, and the only one that is read. It grows when a release of the version before would
@@ -213,6 +213,8 @@ struct Objects {
     config_maps: BTreeMap<ObjectKey, Arc<ConfigMap>>,
     #[serde(with = "named")]
     reference_grants: BTreeMap<ObjectKey, Arc<ReferenceGrant>>,
+    #[serde(with = "named", default)]
+    challenges: BTreeMap<ObjectKey, Arc<Challenge>>,
     #[serde(with = "Unread")]
     problems: Problems,
     #[serde(skip)]

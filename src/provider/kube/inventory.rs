@@ -48,6 +48,8 @@ pub(crate) struct Inventory {
     unlisted: BTreeSet<(Kind, Scope)>,
     /// Whether there was a snapshot: from then on there always is one.
     complete: bool,
+    /// What an earlier process kept, for as long as there is none.
+    stored: Option<Snapshot>,
     /// The watchers that may not, or cannot, see their kind, with the remedy.
     degraded: BTreeMap<(Kind, Scope), String>,
 }
@@ -68,6 +70,7 @@ impl Inventory {
             shown: Shown::new(names),
             unlisted,
             complete: false,
+            stored: None,
             degraded: BTreeMap::new(),
         }
     }
@@ -196,8 +199,28 @@ impl Inventory {
         }
     }
 
+    /// Shows what an earlier process kept, until the API server has told everything.
+    pub(crate) fn show_stored(&mut self, snapshot: Snapshot) -> Effect {
+        if self.complete {
+            return Effect::default();
+        }
+        self.stored = Some(snapshot);
+        Effect::SNAPSHOT
+    }
+
+    /// Takes note where everything was listed.
+    fn complete(&mut self) {
+        if self.unlisted.is_empty() && self.shown.is_complete() {
+            self.complete = true;
+            self.stored = None;
+        }
+    }
+
     fn snapshot(&self) -> Option<Snapshot> {
-        self.complete.then(|| Snapshot {
+        if !self.complete {
+            return self.stored.clone();
+        }
+        Some(Snapshot {
             distributions: self.shown.distributions().clone(),
             services: self.services.objects.clone(),
             endpoint_slices: self.endpoint_slices.objects.clone(),
@@ -301,7 +324,7 @@ impl Shared {
         let effect = {
             let mut inventory = self.lock();
             let effect = change(&mut inventory);
-            inventory.complete |= inventory.unlisted.is_empty() && inventory.shown.is_complete();
+            inventory.complete();
             if effect.names {
                 self.names.send_replace(inventory.shown.names());
             }
@@ -335,7 +358,14 @@ impl Shared {
         self.statuses.subscribe()
     }
 
-    /// The objects now; none before every watcher has listed.
+    /// Waits until the API server has told everything once.
+    pub(crate) async fn complete(&self) {
+        // It ends with the sender, which lives in `self`.
+        let mut changes = self.changes();
+        let _complete = changes.wait_for(|_| self.lock().complete).await;
+    }
+
+    /// The objects now; none before every watcher has listed, but what was [stored](Inventory::show_stored).
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
         self.lock().snapshot()
     }

@@ -13,6 +13,7 @@ mod published;
 mod scope;
 mod shelf;
 mod shown;
+mod stored;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::connect::{ConnectError, connect};
+pub use self::stored::{Store, keep};
 
 use self::inventory::Shared;
 use self::scope::Scope;

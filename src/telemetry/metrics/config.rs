@@ -24,7 +24,15 @@ struct Cells {
     published: Counter,
     built: Histogram,
     propagated: Histogram,
-    last: Mutex<Option<Instant>>,
+    present: Mutex<Option<Present>>,
+}
+
+/// How old the present table is.
+#[derive(Clone, Copy, Debug)]
+struct Present {
+    since: Instant,
+    /// How old what it was made of was by then.
+    age: Duration,
 }
 
 impl ConfigMetrics {
@@ -33,7 +41,7 @@ impl ConfigMetrics {
             published: Counter::default(),
             built: Histogram::new(BOUNDS),
             propagated: Histogram::new(BOUNDS),
-            last: Mutex::new(None),
+            present: Mutex::new(None),
         }))
     }
 
@@ -46,9 +54,15 @@ impl ConfigMetrics {
     /// generation of the configuration.
     pub fn published(&self, since_event: Duration) -> u64 {
         self.0.propagated.observe(since_event);
-        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.is_of(Duration::ZERO);
         self.0.published.add(1);
         self.0.published.value()
+    }
+
+    /// Notes how old what the present table was made of is by now.
+    pub fn is_of(&self, age: Duration) {
+        let present = Present { since: Instant::now(), age };
+        *self.0.present.lock().unwrap_or_else(PoisonError::into_inner) = Some(present);
     }
 }
 
@@ -64,11 +78,11 @@ impl Collector for ConfigMetrics {
         let help = "From a change's event to the publication of its table";
         Family::begin(encoder, "config_propagation_seconds", help, MetricType::Histogram)?
             .histogram(&none, &self.0.propagated.read())?;
-        let last = *self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = last {
-            let help = "How long the present table has been in force";
+        let present = *self.0.present.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Present { since, age }) = present {
+            let help = "How long ago the present table was published, or the file written that it comes from";
             Family::begin(encoder, "config_age_seconds", help, MetricType::Gauge)?
-                .gauge(&none, last.elapsed().as_secs_f64())?;
+                .gauge(&none, (age + since.elapsed()).as_secs_f64())?;
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use tidegate::conditions::roster::Roster;
 use tidegate::dataplane::Handle;
 use tidegate::drain::{self, Controller, Phase};
 use tidegate::object::ObjectKey;
-use tidegate::snapshot::{FileProblem, Snapshot};
+use tidegate::snapshot::{FileProblem, Keys, Snapshot, Stored};
 use tidegate::table::RoutingTable;
 use tidegate::telemetry::metrics::{Build, Metrics};
 use tidegate::translate::{EndpointAddresses, Memory, Options, translate};
@@ -348,4 +348,21 @@ async fn what_is_no_question_is_told_what_to_write() {
         assert_eq!(answer.status, 400, "{page}");
         assert!(answer.body.contains(remedy), "{page}: {}", answer.body);
     }
+}
+
+#[tokio::test]
+async fn what_comes_from_a_file_says_so_and_is_ready_only_with_keys() {
+    let mut server = Server::start("127.0.0.0/8").await;
+    for (keys, ready) in [(Keys::LeftOut, 503), (Keys::Kept, 200)] {
+        let stored = Some(Stored { at: Timestamp::now(), keys });
+        let snapshot = Arc::new(Snapshot { stored, ..Snapshot::default() });
+        server.found(Found { snapshot, ..nothing_found() }).await;
+        assert_eq!(server.get("/readyz").await.status, ready);
+        let told: Value = serde_json::from_str(&server.get("/debug/status").await.body).unwrap();
+        assert_eq!(told["stored"]["keys"], json!(keys));
+        assert!(told["stored"]["ageSeconds"].as_u64().is_some_and(|age| age < 60), "{told}");
+    }
+    server.found(nothing_found()).await;
+    let told: Value = serde_json::from_str(&server.get("/debug/status").await.body).unwrap();
+    assert_eq!(told.get("stored"), None);
 }

@@ -21,6 +21,7 @@ mod permissions;
 mod policies;
 mod roles;
 mod status;
+mod stored;
 mod takeover;
 mod undecodable;
 mod watch;

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use tidegate::provider::Provider;
-use tidegate::provider::kube::{Limits, Settings};
+use tidegate::provider::kube::{KubeProvider, Limits, Settings};
 use tidegate::snapshot::Kind;
+use tidegate::telemetry::metrics::{Build, Metrics};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::stub::Stub;
 use super::{LIMIT, distribution, key, service, settings, snapshot, start};
@@ -129,7 +131,7 @@ async fn a_kubeconfig_that_does_not_exist_is_one_sentence() {
 }
 
 #[tokio::test]
-async fn an_api_server_that_refuses_is_one_sentence() {
+async fn an_api_server_that_is_away_is_asked_again_and_no_reason_to_end() {
     install_crypto();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("its address");
@@ -141,10 +143,23 @@ async fn an_api_server_that_refuses_is_one_sentence() {
          clusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}], users: [{{name: u, user: {{}}}}]}}"
     );
     std::fs::write(&path, kubeconfig).expect("a file");
-    let error = tidegate::provider::kube::connect(Some(&path)).await.err().expect("nobody listens");
-    let sentence = error.to_string();
-    assert!(sentence.starts_with(&format!("the API server http://{address}/ refuses: ")), "{sentence}");
-    assert!(sentence.contains("onnection refused"), "{sentence}");
+    let client = tidegate::provider::kube::connect(Some(&path)).await.expect("nobody is asked yet");
+    let (metrics, cancel) = (Metrics::new(Build { version: "0", commit: "0" }), CancellationToken::new());
+    let (provider, watchers) = KubeProvider::start(&client, &settings(), &metrics, &cancel);
+    let _guard = cancel.drop_guard();
+    let failures = async {
+        let failed = r#"tidegate_watch_errors_total{kind="Distribution",reason="failing"} "#;
+        let count =
+            |page: String| page.lines().find_map(|line| line.strip_prefix(failed)?.parse::<u32>().ok());
+        while count(metrics.encode().expect("a page")).is_none_or(|count| count < 2) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        asked_again = timeout(LIMIT, failures) => asked_again.expect("it is asked twice in time"),
+        ended = watchers.run() => panic!("{ended:?}"),
+    }
+    assert!(provider.snapshot().is_none());
 }
 
 /// The client builds its TLS configuration even for plain HTTP.

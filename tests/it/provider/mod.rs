@@ -5,6 +5,7 @@ mod faults;
 mod grants;
 mod naming;
 mod published;
+mod stored;
 pub(crate) mod stub;
 mod watching;
 

@@ -5,6 +5,7 @@
 
 mod backend;
 mod objects;
+mod relay;
 mod serve;
 mod viewer;
 
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep};
 
 pub(crate) use self::backend::{Backend, PORT};
 pub(crate) use self::objects::{certificate, secret, service};
+pub(crate) use self::relay::Relay;
 pub(crate) use self::serve::Tidegate;
 pub(crate) use self::viewer::Viewer;
 
@@ -37,6 +39,8 @@ pub(crate) struct Cluster {
     /// The API namespace that only this test uses.
     pub(crate) namespace: String,
     folder: PathBuf,
+    /// For `tidegate serve --kubeconfig`.
+    kubeconfig: PathBuf,
     network: u8,
 }
 
@@ -52,12 +56,13 @@ impl Cluster {
         let admin = client(&folder.join("admin.kubeconfig")).await?;
         let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
         let namespace = create_namespace(&admin, name).await?;
-        Ok(Self { admin, namespace, folder, network })
+        let kubeconfig = folder.join("tidegate.kubeconfig");
+        Ok(Self { admin, namespace, folder, kubeconfig, network })
     }
 
     /// A client with the rights that the chart gives to Tidegate.
     pub(crate) async fn tidegate(&self) -> anyhow::Result<kube::Client> {
-        client(&self.tidegate_kubeconfig()).await
+        client(&self.kubeconfig).await
     }
 
     /// A client with the rights of this user, who has those that a test gives.
@@ -72,7 +77,12 @@ impl Cluster {
 
     /// For `tidegate serve --kubeconfig`.
     pub(crate) fn tidegate_kubeconfig(&self) -> PathBuf {
-        self.folder.join("tidegate.kubeconfig")
+        self.kubeconfig.clone()
+    }
+
+    /// Has Tidegate reach the API server through `relay` from now on.
+    pub(crate) fn reach_through(&mut self, relay: &Relay) {
+        self.kubeconfig = relay.kubeconfig();
     }
 
     /// For programs that are the administrator.

@@ -45,6 +45,13 @@ impl Tidegate {
 
     /// One of several replicas, which is called `NAMESPACE-NUMBER`.
     pub(crate) async fn replica(cluster: &Cluster, number: u8, flags: &[&str]) -> anyhow::Result<Self> {
+        let tidegate = Self::start(cluster, number, flags)?;
+        tidegate.is_ready().await?;
+        Ok(tidegate)
+    }
+
+    /// The same, which may not be ready yet.
+    pub(crate) fn start(cluster: &Cluster, number: u8, flags: &[&str]) -> anyhow::Result<Self> {
         let at = |port| SocketAddr::new(cluster.address(number), port);
         let (http, https, admin) = (at(80), at(443), at(9090));
         let logs = tempfile::tempdir()?;
@@ -62,13 +69,16 @@ impl Tidegate {
             .stdout(File::create(logs.path().join("access"))?)
             .stderr(File::create(logs.path().join("log"))?);
         let process = command.spawn().context("tidegate does not start")?;
-        let tidegate = Self { process, logs, http, https, admin };
-        eventually("tidegate is ready", async || match tidegate.ask("/readyz").await {
+        Ok(Self { process, logs, http, https, admin })
+    }
+
+    /// Waits until it is ready.
+    pub(crate) async fn is_ready(&self) -> anyhow::Result<()> {
+        eventually("tidegate is ready", async || match self.ask("/readyz").await {
             Ok(_) => Ok(()),
-            Err(error) => Err(error.context(tidegate.log())),
+            Err(error) => Err(error.context(self.log())),
         })
-        .await?;
-        Ok(tidegate)
+        .await
     }
 
     /// Where viewers come without TLS.
