@@ -80,6 +80,10 @@ imagePullSecrets:
 {{- with .Values.workers }}
 - --workers={{ . }}
 {{- end }}
+{{- if .Values.snapshot.enabled }}
+- --snapshot-path=/var/lib/tidegate/snapshot
+- --snapshot-keys={{ .Values.snapshot.keys }}
+{{- end }}
 - --log-level={{ .Values.logLevel }}
 - --log-format={{ .Values.logFormat }}
 - --access-log={{ .Values.accessLog }}

@@ -77,6 +77,14 @@ fn everything() -> Snapshot {
             })),
         )]
         .into(),
+        challenges: [(
+            key(),
+            object(json!({
+                "apiVersion": "acme.cert-manager.io/v1", "kind": "Challenge", "metadata": metadata,
+                "spec": {"dnsName": "shop.example.com", "type": "HTTP-01", "token": "t", "key": "t.k"},
+            })),
+        )]
+        .into(),
         problems: Problems {
             undecodable: [((Kind::Distribution, key()), undecodable)].into(),
             files: Vec::new(),
@@ -113,6 +121,7 @@ fn what_is_read_is_what_was_written() {
     assert_eq!(after.secrets, before.secrets);
     assert_eq!(after.config_maps, before.config_maps);
     assert_eq!(after.reference_grants, before.reference_grants);
+    assert_eq!(after.challenges, before.challenges);
     assert_eq!(after.problems, before.problems);
     assert_eq!(after.stored, Some(Stored { at: at(), keys: Keys::Kept }));
     assert_eq!(written(&after, Keys::Kept), written(&before, Keys::Kept));
