@@ -140,6 +140,7 @@ async fn an_api_server_that_says_the_same_as_the_file_changes_no_table() {
             base_domain: None,
             endpoint_addresses: EndpointAddresses::Cluster,
             zone: None,
+            acme_unclaimed_hosts: false,
         };
         translate(snapshot, &options, memory)
     };
