@@ -10,7 +10,7 @@ use super::columns::{self, Align};
 use super::replica::Replica;
 use super::{End, print};
 
-/// Show the fleet: its replicas, its leader, and the Distributions that are not Ready
+/// Show the fleet: its replicas, its leader, and the Distributions that are not Ready or have an origin without endpoints
 ///
 /// As the replica sees it that is asked. The same with more, as JSON, is at /debug/status.
 #[derive(Debug, Args)]
@@ -94,7 +94,7 @@ fn told(page: &Page) -> Vec<String> {
             lines.extend(more);
         }
     };
-    section(not_ready(&page.distributions));
+    section(faulty(&page.distributions));
     section(unreadable(page));
     lines
 }
@@ -126,19 +126,23 @@ fn counts(distributions: &[Distribution]) -> String {
     }
 }
 
-fn not_ready(distributions: &[Distribution]) -> Vec<String> {
+/// Those that are not Ready, and those that are, but have nobody to ask.
+fn faulty(distributions: &[Distribution]) -> Vec<String> {
     let row = |distribution: &Distribution| {
-        let ready = distribution.conditions.iter().find(|condition| condition.kind == "Ready")?;
-        (ready.status != "True").then(|| {
-            let (namespace, name) = (distribution.namespace.clone(), distribution.name.clone());
-            [namespace, name, ready.reason.clone(), ready.message.clone()]
-        })
+        let unmet = |kind: &str| {
+            distribution
+                .conditions
+                .iter()
+                .find(|condition| condition.kind == kind && condition.status != "True")
+        };
+        let Condition { reason, message, .. } = unmet("Ready").or_else(|| unmet("OriginsAvailable"))?;
+        Some([distribution.namespace.clone(), distribution.name.clone(), reason.clone(), message.clone()])
     };
     let rows: Vec<_> = distributions.iter().filter_map(row).collect();
     if rows.is_empty() {
         return Vec::new();
     }
-    let headings = ["NAMESPACE", "NAME", "NOT READY", "BECAUSE"].map(|name| (name, Align::Left));
+    let headings = ["NAMESPACE", "NAME", "REASON", "MESSAGE"].map(|name| (name, Align::Left));
     columns::lines(headings, rows)
 }
 
@@ -163,8 +167,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fleet_comes_first_and_then_what_is_not_ready() {
-        let condition = |status: &str, reason: &str, message: &str| json!([{"type": "Ready", "status": status, "reason": reason, "message": message}]);
+    fn the_fleet_comes_first_and_then_what_is_not_ready_or_has_no_endpoints() {
+        let condition = |kind: &str, status: &str, reason: &str, message: &str| json!({"type": kind, "status": status, "reason": reason, "message": message});
         let page = json!({
             "fleet": {
                 "replica": "edge-2", "leader": "edge-1",
@@ -175,9 +179,13 @@ mod tests {
                 ],
             },
             "distributions": [
-                {"namespace": "shop", "name": "web", "state": "Deployed", "conditions": condition("True", "Ready", "")},
+                {"namespace": "shop", "name": "web", "state": "Deployed", "conditions": [condition("Ready", "True", "Ready", "")]},
                 {"namespace": "shop", "name": "api", "state": "Degraded",
-                 "conditions": condition("False", "BackendNotFound", "no such Service")},
+                 "conditions": [condition("OriginsAvailable", "False", "NoEndpoints", "it cannot be used"),
+                                condition("Ready", "False", "BackendNotFound", "no such Service")]},
+                {"namespace": "shop", "name": "cart", "state": "Degraded",
+                 "conditions": [condition("OriginsAvailable", "False", "NoEndpoints", "no endpoint is ready"),
+                                condition("Ready", "True", "Ready", "")]},
             ],
             "files": [],
             "kinds": [{"kind": "Secret", "message": "grant it"}],
@@ -188,10 +196,11 @@ mod tests {
             "edge-1   Serving  leader",
             "edge-3   Lagging",
             "",
-            "2 Distributions: 1 Degraded, 1 Deployed.",
+            "3 Distributions: 2 Degraded, 1 Deployed.",
             "",
-            "NAMESPACE  NAME  NOT READY        BECAUSE",
+            "NAMESPACE  NAME  REASON           MESSAGE",
             "shop       api   BackendNotFound  no such Service",
+            "shop       cart  NoEndpoints      no endpoint is ready",
             "",
             "UNREADABLE  BECAUSE",
             "Secret      grant it",
