@@ -1,10 +1,10 @@
 # The only entry: `make` lists what there is. Nothing has to be installed first but Rust, Go and make.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz crd manifests cluster
+.PHONY: help demo test check bench fuzz e2e crd manifests cluster
 
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target text; do \
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target text; do \
 		printf '  make %-10s %s\n' "$$target" "$$text"; done
 
 demo: ## The main job with nothing else installed: HTTPS and WebSocket through Tidegate, and commands to try
@@ -21,6 +21,9 @@ bench: ## CPU and memory beside nginx and HAProxy, into benches/RESULTS.md; BENC
 
 fuzz: ## Fuzz one target for long: TARGET=requests SECONDS=600
 	@tests/fuzz $(or $(TARGET),requests) $(or $(SECONDS),600)
+
+e2e: ## Install, upgrade under load and uninstall on the cluster that kubectl asks: E2E='--set image.tag=dev' goes to helm
+	@tests/e2e/run $(E2E)
 
 crd: ## Write the CustomResourceDefinition: crds/distributions.yaml, the chart's copy of it, and docs/reference.md
 	@tests/generated write crd

@@ -391,7 +391,7 @@ fn make_targets(text: &str) -> BTreeSet<String> {
 }
 
 fn first_target(rest: &str) -> Option<String> {
-    let target: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+    let target: String = rest.chars().take_while(|c| matches!(c, 'a'..='z' | '0'..='9' | '-')).collect();
     (!target.is_empty()).then_some(target)
 }
 
