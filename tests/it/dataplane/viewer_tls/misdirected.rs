@@ -116,8 +116,8 @@ async fn a_connection_carries_requests_for_who_would_have_shaken_hands_alike() {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let config = client_by(provider, &trusted, &[alpn], &BOTH, Some(copy(&shown)));
         for (sni, host, expected) in ROWS {
-            let mut viewer = Connection::open(&plane, &config, sni).await.unwrap();
             for scheme in ["http", "https"] {
+                let mut viewer = Connection::open(&plane, &config, sni).await.unwrap();
                 let answer = viewer.ask(host, &[("x-forwarded-proto", scheme)]).await;
                 assert_eq!(
                     told(&answer),
@@ -133,4 +133,8 @@ async fn a_connection_carries_requests_for_who_would_have_shaken_hands_alike() {
         plain.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Proto: https\r\n\r\n")).await;
         assert_eq!(told(&read(&plain.response().await)), "200", "{host}");
     }
+    plain.send("GET / HTTP/1.1\r\nHost: must.example\r\n\r\n").await;
+    let misdirected = plain.response().await;
+    assert!(misdirected.starts_with("HTTP/1.1 421 "), "{misdirected}");
+    assert!(misdirected.contains("\r\nconnection: close\r\n"), "another may do better: {misdirected}");
 }
