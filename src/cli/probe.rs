@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Exit status: 0 where it answers with 2xx, 1 where it answers otherwise or not at all.
 #[derive(Debug, Args)]
 pub(super) struct Probe {
-    /// What to ask, such as http://tidegate.tidegate/ or http://127.0.0.1:9090/readyz
+    /// What to ask, such as `http://tidegate.tidegate/` or `http://127.0.0.1:9090/readyz`
     #[arg(value_name = "URL", value_parser = url)]
     url: Url,
 

@@ -6,7 +6,7 @@
 //! sha256 0123…                  the digest of everything above
 //! ```
 //!
-//! It opens no file. Bytes that are not exactly what [`write`] wrote are refused whole, with a sentence: half a
+//! It opens no file. Bytes that are not exactly what [`write()`] wrote are refused whole, with a sentence: half a
 //! configuration would answer 404 for the other half. Start with [`read`].
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -38,7 +38,7 @@ pub struct Snapshot {
     pub challenges: BTreeMap<ObjectKey, Arc<Challenge>>,
     /// What could not be read.
     pub problems: Problems,
-    /// Where all of it comes from a [`file`] that an earlier process kept: of when, and how complete.
+    /// Where all of it comes from a [`mod@file`] that an earlier process kept: of when, and how complete.
     pub stored: Option<Stored>,
 }
 

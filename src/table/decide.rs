@@ -96,7 +96,7 @@ pub struct Decision<'t> {
 /// The behavior that a request falls under.
 #[derive(Clone, Copy, Debug)]
 pub struct Match<'t> {
-    /// The position of `routes` in [`Hosts::routes`].
+    /// The position of `routes` in [`super::Hosts::routes`].
     pub host_position: usize,
     /// The Distribution's routes.
     pub routes: &'t Arc<Routes>,

@@ -238,6 +238,17 @@ mod tests {
     }
 
     #[test]
+    fn no_field_of_the_policy_hides_that_an_answer_depends_on_the_page() {
+        for precedence in [Precedence::Policy, Precedence::Origin] {
+            let own = added("vary", "accept-encoding", precedence, Over::Any);
+            let policy = ResponseHeaders { cors: Some(cors(precedence)), added: vec![own], ..policy() };
+            let expected = ["vary: accept-encoding", "vary: origin"];
+            assert_eq!(applied(&policy, &[], answer(OF_ORIGIN)), expected);
+            assert_eq!(applied(&policy, &[], answer(Author::Proxy)), expected);
+        }
+    }
+
+    #[test]
     fn where_the_policy_has_the_last_word_nothing_of_what_the_origin_allows_is_left() {
         let with = |precedence| ResponseHeaders { cors: Some(cors(precedence)), ..policy() };
         let theirs = [("access-control-allow-origin", "*"), ("access-control-allow-credentials", "true")];

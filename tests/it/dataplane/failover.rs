@@ -174,6 +174,24 @@ async fn a_get_with_a_body_goes_on_only_while_nothing_of_it_was_sent() {
 }
 
 #[tokio::test]
+async fn a_body_that_comes_late_goes_to_the_member_that_is_asked_now_and_whole() {
+    let (first, second) = (RawOrigin::start().await, RawOrigin::start().await);
+    let plane = one_worker(pair(Site::new("web", &[first.address]), second.address));
+    let mut viewer = plane.connect().await;
+    viewer.send(GET.replace("\r\n\r\n", "\r\nContent-Length: 5\r\n\r\n")).await;
+    let mut unwanted = first.accept().await;
+    unwanted.until("\r\n\r\n").await;
+    // What is left of this answer would be waited for.
+    unwanted.send("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n").await;
+    let mut wanted = second.accept().await;
+    viewer.send("hello").await;
+    let request = wanted.until("hello").await;
+    assert!(request.contains("\r\ncontent-length: 5\r\n"), "{request}");
+    wanted.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    assert!(viewer.response().await.ends_with("\r\n\r\nok"));
+}
+
+#[tokio::test]
 async fn where_all_fail_the_viewer_gets_what_the_last_one_gave() {
     let (first, last) = (
         CountingOrigin::start(Behaviour::Answer(503)).await,
