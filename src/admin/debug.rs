@@ -32,7 +32,12 @@ pub(super) fn status(judgements: &Option<Judgements>) -> Page {
         stored: judgements.found.snapshot.stored.map(from_file),
         distributions: judgements.distributions.iter().map(distribution).collect(),
         files: problems.files.iter().map(file).collect(),
-        kinds: degraded.map(|(kind, message)| DegradedKind { kind: kind.as_str(), message }).collect(),
+        kinds: degraded
+            .map(|((kind, namespace), message)| {
+                let namespace = namespace.as_deref();
+                DegradedKind { kind: kind.as_str(), namespace, message }
+            })
+            .collect(),
     })
 }
 
@@ -117,6 +122,9 @@ struct File<'j> {
 #[derive(Serialize)]
 struct DegradedKind<'j> {
     kind: &'static str,
+    /// Absent where it is so in all namespaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'j str>,
     message: &'j str,
 }
 

@@ -231,7 +231,8 @@ struct Unread {
     #[serde(skip)]
     files: Vec<FileProblem>,
     #[serde(with = "pairs")]
-    degraded: BTreeMap<Kind, String>,
+    degraded: BTreeMap<(Kind, Option<String>), String>,
+    read_by_name: BTreeSet<(Kind, ObjectKey)>,
     #[serde(with = "pairs")]
     unreadable: BTreeMap<(Kind, ObjectKey), String>,
 }

@@ -5,7 +5,7 @@
 
 pub mod file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -138,11 +138,39 @@ pub struct Problems {
     pub undecodable: BTreeMap<(Kind, ObjectKey), Undecodable>,
     /// Documents of files that do not parse (standalone only), in the order of path and line.
     pub files: Vec<FileProblem>,
-    /// Kinds that cannot be listed or watched, with the sentence that names the remedy.
-    pub degraded: BTreeMap<Kind, String>,
+    /// Kinds that cannot be listed or watched in a namespace, or where none is named in all, with the sentence that
+    /// names the remedy.
+    pub degraded: BTreeMap<(Kind, Option<String>), String>,
+    /// Objects that are read all the same, each by its name.
+    pub read_by_name: BTreeSet<(Kind, ObjectKey)>,
     /// Objects that Distributions name and that cannot be read, whatever is true of the rest of their kind, with
     /// the sentence that names the remedy.
     pub unreadable: BTreeMap<(Kind, ObjectKey), String>,
+}
+
+impl Problems {
+    /// Why objects of a kind cannot be listed or watched in a namespace. What is so of another one does not matter.
+    pub fn degraded_for(&self, kind: Kind, namespace: &str) -> Option<&str> {
+        // An empty map is the rule, and a look-up needs an owned key.
+        if self.degraded.is_empty() {
+            return None;
+        }
+        let here = self.degraded.get(&(kind, Some(namespace.to_owned())));
+        here.or_else(|| self.degraded.get(&(kind, None))).map(String::as_str)
+    }
+
+    /// Why what is known of an object may not be what it is now, though it may decode.
+    pub fn unreadable_for(&self, kind: Kind, key: &ObjectKey) -> Option<&str> {
+        if self.degraded.is_empty() && self.unreadable.is_empty() {
+            return None;
+        }
+        let name = (kind, key.clone());
+        match self.unreadable.get(&name) {
+            Some(sentence) => Some(sentence),
+            None if self.read_by_name.contains(&name) => None,
+            None => self.degraded_for(kind, &key.namespace),
+        }
+    }
 }
 
 /// An object whose present version does not decode.
@@ -184,6 +212,24 @@ mod tests {
     use k8s_openapi::ByteString;
 
     use super::*;
+
+    #[test]
+    fn a_list_that_is_refused_is_a_problem_of_its_kind_and_namespace_and_not_of_what_is_read_by_name() {
+        let [own, token] = ["own", "token"].map(|name| ObjectKey::new("shop", name));
+        let mut problems = Problems::default();
+        let told = |problems: &Problems, key| problems.unreadable_for(Kind::Secret, key).map(str::to_owned);
+        assert_eq!(told(&problems, &own), None);
+        problems.degraded.insert((Kind::Secret, Some("blog".to_owned())), "blog".to_owned());
+        problems.degraded.insert((Kind::Service, None), "services".to_owned());
+        assert_eq!(told(&problems, &own), None);
+        assert_eq!(problems.degraded_for(Kind::Secret, "blog"), Some("blog"));
+        assert_eq!(problems.degraded_for(Kind::Service, "shop"), Some("services"));
+        problems.degraded.insert((Kind::Secret, None), "all".to_owned());
+        problems.read_by_name.insert((Kind::Secret, token.clone()));
+        assert_eq!((told(&problems, &own).as_deref(), told(&problems, &token)), (Some("all"), None));
+        problems.unreadable.insert((Kind::Secret, token.clone()), "it".to_owned());
+        assert_eq!(told(&problems, &token).as_deref(), Some("it"));
+    }
 
     #[test]
     fn a_printed_snapshot_holds_no_key() {

@@ -206,10 +206,9 @@ fn load_secret<T>(
 
 /// Whether what is known of a Secret may not be what it is now.
 pub(super) fn is_unreadable(secret: &ObjectKey, snapshot: &Snapshot) -> bool {
-    let (problems, name) = (&snapshot.problems, (Kind::Secret, secret.clone()));
-    problems.degraded.contains_key(&Kind::Secret)
-        || problems.unreadable.contains_key(&name)
-        || problems.undecodable.contains_key(&name)
+    let problems = &snapshot.problems;
+    problems.unreadable_for(Kind::Secret, secret).is_some()
+        || problems.undecodable.contains_key(&(Kind::Secret, secret.clone()))
 }
 
 /// A certificate chain with its key, out of `tls.crt` and `tls.key`.

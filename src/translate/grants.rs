@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::lookup::clause;
 use crate::api::ReferenceGrant;
 use crate::object::ObjectKey;
-use crate::snapshot::{Kind, Snapshot};
+use crate::snapshot::{Kind, Problems, Snapshot};
 
 /// The group and kind of who refers, as a grant names them.
 const REFERRER: (&str, &str) = ("tidegate.io", "Distribution");
@@ -17,8 +17,7 @@ const REFERRER: (&str, &str) = ("tidegate.io", "Distribution");
 /// The ReferenceGrants of a snapshot.
 pub(super) struct Grants<'s> {
     by_namespace: BTreeMap<&'s str, Vec<&'s ReferenceGrant>>,
-    /// Why they cannot be read, as a clause; those that are known are in force.
-    pub unreadable: Option<String>,
+    problems: &'s Problems,
 }
 
 impl<'s> Grants<'s> {
@@ -32,8 +31,12 @@ impl<'s> Grants<'s> {
                 by_namespace.entry(key.namespace.as_str()).or_default().push(&**grant);
             }
         }
-        let unreadable = problems.degraded.get(&Kind::ReferenceGrant).map(|problem| clause(problem));
-        Self { by_namespace, unreadable }
+        Self { by_namespace, problems }
+    }
+
+    /// Why those of a namespace cannot be read, as a clause; those that are known are in force.
+    pub(super) fn unreadable(&self, namespace: &str) -> Option<String> {
+        self.problems.degraded_for(Kind::ReferenceGrant, namespace).map(clause)
     }
 
     /// Whether a Distribution may name the object `key` of `kind`.

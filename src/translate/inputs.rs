@@ -48,9 +48,9 @@ pub(super) struct Inputs {
     pub client_certificates: BTreeMap<String, NamedSecret>,
     /// The keys of Secrets whose values its origins are sent.
     pub header_values: BTreeMap<Place, Lookup<Object<LoadedValue>>>,
-    /// Why EndpointSlices cannot be read, as a clause.
+    /// Why EndpointSlices of its Services cannot be read, as a clause.
     pub slices_unreadable: Option<String>,
-    /// Why ReferenceGrants cannot be read, as a clause, where it names something of another namespace.
+    /// Why ReferenceGrants cannot be read in another namespace of which it names something, as a clause.
     pub grants_unreadable: Option<String>,
 }
 
@@ -170,8 +170,14 @@ impl Inputs {
         let certificates: Vec<_> = certificates::shown_to_viewers(key, spec).collect();
         let backends: BTreeMap<_, _> =
             services.map(|name| (name.clone(), cluster.backend(key, &name))).collect();
-        let mut named = backends.keys().chain(&certificates);
-        let names_others = named.any(|name| name.namespace != key.namespace);
+        let others = backends.keys().chain(&certificates).map(|name| name.namespace.as_str());
+        let mut others = others.filter(|namespace| *namespace != key.namespace);
+        let grants_unreadable = others.find_map(|namespace| cluster.grants.unreadable(namespace));
+        // Of a namespace that does not permit it nothing is told.
+        let mut permitted = backends.iter().filter(|(_, backend)| backend.service.is_permitted());
+        let slices_unreadable = permitted
+            .find_map(|(service, _)| problems.degraded_for(Kind::EndpointSlice, &service.namespace))
+            .map(clause);
         Self {
             key: key.clone(),
             distribution: Object(Arc::clone(distribution)),
@@ -213,8 +219,8 @@ impl Inputs {
                 let loaded = cluster.authorities.get(&secret);
                 cluster.named(key, secret, loaded)
             }),
-            slices_unreadable: problems.degraded.get(&Kind::EndpointSlice).map(|problem| clause(problem)),
-            grants_unreadable: cluster.grants.unreadable.clone().filter(|_| names_others),
+            slices_unreadable,
+            grants_unreadable,
         }
     }
 }

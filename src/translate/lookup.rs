@@ -40,7 +40,7 @@ pub(super) struct Lookup<O> {
 /// What stands between an object and us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// It, or all of its kind, cannot be read; the clause names the remedy.
+    /// It, or all of its kind in its namespace, cannot be read; the clause names the remedy.
     Unreadable(String),
     /// Its present version does not decode; the clause says why.
     Undecodable(String),
@@ -69,20 +69,23 @@ impl<O> Lookup<O> {
     pub(super) fn not_permitted(remedy: String) -> Self {
         Self { found: None, trouble: Some(Trouble::NotPermitted(remedy)), nearest: None }
     }
+
+    /// Whether it may be looked for.
+    pub(super) fn is_permitted(&self) -> bool {
+        !matches!(self.trouble, Some(Trouble::NotPermitted(_)))
+    }
 }
 
 fn trouble(kind: Kind, key: &ObjectKey, problems: &Problems) -> Option<Trouble> {
-    if let Some(sentence) = problems.degraded.get(&kind) {
+    if let Some(sentence) = problems.unreadable_for(kind, key) {
         return Some(Trouble::Unreadable(clause(sentence)));
     }
-    // Empty maps are the rule, and a look-up needs an owned key.
-    if problems.undecodable.is_empty() && problems.unreadable.is_empty() {
+    // An empty map is the rule, and a look-up needs an owned key.
+    if problems.undecodable.is_empty() {
         return None;
     }
-    let name = (kind, key.clone());
-    let unreadable = problems.unreadable.get(&name).map(|sentence| Trouble::Unreadable(clause(sentence)));
-    let undecodable = || Some(Trouble::Undecodable(clause(&problems.undecodable.get(&name)?.message)));
-    unreadable.or_else(undecodable)
+    let undecodable = problems.undecodable.get(&(kind, key.clone()))?;
+    Some(Trouble::Undecodable(clause(&undecodable.message)))
 }
 
 /// A sentence without its end, to be followed by its consequence.

@@ -245,7 +245,24 @@ impl Inventory {
                 Some(_) | None => drop(all.insert(key.clone(), Arc::clone(named))),
             }
         }
+        // What a list showed before it was refused may be gone by now.
+        for (_, key) in self.read_by_name() {
+            if !self.named_secrets.objects.contains_key(key)
+                && !self.named_secrets.undecodable.contains_key(key)
+            {
+                all.remove(key);
+            }
+        }
         all
+    }
+
+    /// The Secrets whose own watchers see them though their list is refused.
+    fn read_by_name(&self) -> impl Iterator<Item = &Name> {
+        self.shown.followed().filter(|(kind, key)| {
+            *kind == Kind::Secret
+                && self.is_list_degraded(key)
+                && !self.is_degraded(Scope::Object(key.clone()))
+        })
     }
 
     /// Whether the list that shows a Secret is refused.
@@ -271,15 +288,17 @@ impl Inventory {
         let refused = self.shown.refused().map(|name| (name.clone(), past_limit(name, self.shown.limit())));
         problems.unreadable.extend(refused);
         for ((kind, scope), remedy) in &self.degraded {
-            if let Scope::Object(key) = scope {
-                problems.unreadable.insert((*kind, key.clone()), remedy.clone());
-                continue;
-            }
-            let all = problems.degraded.entry(*kind).or_default();
-            let separator = if all.is_empty() { "" } else { "; " };
-            all.push_str(separator);
-            all.push_str(remedy);
+            let namespace = match scope {
+                Scope::Cluster => None,
+                Scope::Namespace(namespace) => Some(namespace.clone()),
+                Scope::Object(key) => {
+                    problems.unreadable.insert((*kind, key.clone()), remedy.clone());
+                    continue;
+                }
+            };
+            problems.degraded.insert((*kind, namespace), remedy.clone());
         }
+        problems.read_by_name = self.read_by_name().cloned().collect();
         problems
     }
 }
@@ -444,5 +463,34 @@ mod tests {
         assert!(is(&inventory, "old"), "a list that works says what there is");
         inventory.degrade(Kind::Secret, &Scope::Namespace("bank".to_owned()), "grant it".to_owned());
         assert!(is(&inventory, "old"), "that is another list");
+    }
+
+    #[test]
+    fn a_secret_that_is_named_is_judged_by_its_own_watcher_while_its_list_is_refused() {
+        let [own, other] = ["own", "other"].map(|name| ObjectKey::new("shop", name));
+        let (list, name) = (Scope::Namespace("shop".to_owned()), Scope::Object(own.clone()));
+        let web: Observed<Distribution> = serde_json::from_value(json!({
+            "metadata": {"namespace": "shop", "name": "web"},
+            "spec": {
+                "origins": [{"id": "a", "service": {"name": "a"}, "originTls": {"caSecretName": "own"}}],
+                "defaultCacheBehavior": {"targetOriginId": "a"},
+            },
+        }))
+        .unwrap();
+        let mut inventory = Inventory::new(BTreeSet::new(), 1);
+        inventory.apply(&Scope::Cluster, web);
+        inventory.apply(&list, secret("old"));
+        inventory.replace(&name, vec![secret("old")]);
+        let told = |inventory: &Inventory, key: &ObjectKey| {
+            inventory.problems().unreadable_for(Kind::Secret, key).map(str::to_owned)
+        };
+        inventory.degrade(Kind::Secret, &Scope::Namespace("blog".to_owned()), "blog".to_owned());
+        assert_eq!((told(&inventory, &own), told(&inventory, &other)), (None, None));
+        inventory.degrade(Kind::Secret, &list, "list".to_owned());
+        assert_eq!((told(&inventory, &own), told(&inventory, &other).as_deref()), (None, Some("list")));
+        inventory.delete::<Secret>(&name, own.clone());
+        assert!(inventory.secrets().is_empty() && told(&inventory, &own).is_none(), "its end is noticed");
+        inventory.degrade(Kind::Secret, &name, "name".to_owned());
+        assert_eq!(told(&inventory, &own).as_deref(), Some("name"));
     }
 }

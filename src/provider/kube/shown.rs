@@ -128,6 +128,12 @@ impl Shown {
         self.names.iter().filter(move |(_, naming)| refused(naming)).map(|(name, _)| name)
     }
 
+    /// Names that were answered for, and are watched.
+    pub(crate) fn followed(&self) -> impl Iterator<Item = &Name> {
+        let followed = |naming: &Naming| naming.is_asked_for() && naming.state == State::Answered;
+        self.names.iter().filter(move |(_, naming)| followed(naming)).map(|(name, _)| name)
+    }
+
     /// How many names a namespace may have.
     pub(crate) fn limit(&self) -> usize {
         self.limit

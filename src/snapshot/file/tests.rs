@@ -88,7 +88,12 @@ fn everything() -> Snapshot {
         problems: Problems {
             undecodable: [((Kind::Distribution, key()), undecodable)].into(),
             files: Vec::new(),
-            degraded: [(Kind::Secret, "grant it".to_owned())].into(),
+            degraded: [
+                ((Kind::Secret, None), "grant it".to_owned()),
+                ((Kind::Service, Some("shop".to_owned())), "grant it".to_owned()),
+            ]
+            .into(),
+            read_by_name: [(Kind::Secret, key())].into(),
             unreadable: [((Kind::ConfigMap, key()), "grant it".to_owned())].into(),
         },
         stored: None,

@@ -89,14 +89,17 @@ async fn suffers(cluster: &Cluster, user: &str, resource: &str) -> anyhow::Resul
 fn is_without(snapshot: &Snapshot, loss: &Loss, resource: &str, namespace: &str) -> anyhow::Result<()> {
     let problems = &snapshot.problems;
     let remedy = format!("resources [\"{resource}\"], verbs [get, list, watch]");
-    let degraded: BTreeSet<Kind> = problems.degraded.keys().copied().collect();
+    let degraded: BTreeSet<Kind> = problems.degraded.keys().map(|(kind, _)| *kind).collect();
     ensure!(snapshot.distributions.len() == 1, "the Distribution is not seen");
     match loss {
         Loss::Everything => {}
         Loss::Nothing => ensure!(degraded.is_empty() && problems.unreadable.is_empty(), "{problems:?}"),
         Loss::Kind(kind) => {
             ensure!(degraded == BTreeSet::from([*kind]), "{problems:?}");
-            ensure!(problems.degraded[kind].contains(&remedy), "{problems:?}");
+            ensure!(
+                problems.degraded_for(*kind, namespace).is_some_and(|told| told.contains(&remedy)),
+                "{problems:?}"
+            );
         }
         Loss::Named(kind) => {
             ensure!(degraded.is_empty(), "{problems:?}");

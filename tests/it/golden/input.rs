@@ -43,8 +43,12 @@ struct Setting {
     zone: Option<String>,
     #[serde(default)]
     acme_unclaimed_hosts: bool,
+    /// By kind, or by kind and namespace: `Secret blog`.
     #[serde(default)]
     degraded: BTreeMap<String, String>,
+    /// Kinds and names: `Secret shop/token`.
+    #[serde(default)]
+    read_by_name: Vec<String>,
     /// By kind and name: `Secret shop/ca`.
     #[serde(default)]
     unreadable: BTreeMap<String, String>,
@@ -92,16 +96,22 @@ fn apply(setting: Setting, case: &mut Case, snapshot: &mut Snapshot) {
     case.zone = setting.zone;
     case.acme_unclaimed_hosts = setting.acme_unclaimed_hosts;
     let problems = &mut snapshot.problems;
-    problems.degraded =
-        setting.degraded.into_iter().map(|(kind, sentence)| (kind_of(&kind), sentence)).collect();
-    problems.unreadable = setting
-        .unreadable
+    problems.degraded = setting
+        .degraded
         .into_iter()
-        .map(|(name, sentence)| {
-            let (kind, key) = name.split_once(' ').expect("a kind and a name");
-            ((kind_of(kind), key.parse().unwrap()), sentence)
+        .map(|(name, sentence)| match name.split_once(' ') {
+            None => ((kind_of(&name), None), sentence),
+            Some((kind, namespace)) => ((kind_of(kind), Some(namespace.to_owned())), sentence),
         })
         .collect();
+    problems.read_by_name = setting.read_by_name.iter().map(|name| named(name)).collect();
+    problems.unreadable =
+        setting.unreadable.into_iter().map(|(name, sentence)| (named(&name), sentence)).collect();
+}
+
+fn named(text: &str) -> (Kind, ObjectKey) {
+    let (kind, key) = text.split_once(' ').expect("a kind and a name");
+    (kind_of(kind), key.parse().unwrap())
 }
 
 fn kind_of(name: &str) -> Kind {

@@ -44,7 +44,7 @@ async fn a_right_that_is_missing_is_named_and_costs_nothing_else() {
     stub.forbid(PLURAL);
     let (provider, _guard) = start(&stub, &settings());
     let degraded = snapshot(&provider, |it| !it.problems.degraded.is_empty()).await;
-    let remedy = &degraded.problems.degraded[&Kind::Challenge];
+    let remedy = &degraded.problems.degraded[&(Kind::Challenge, None)];
     assert!(remedy.contains(r#"apiGroups ["acme.cert-manager.io"], resources ["challenges"]"#), "{remedy}");
     assert_eq!(degraded.problems.degraded.len(), 1);
 }

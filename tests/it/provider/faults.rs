@@ -46,7 +46,7 @@ async fn a_forbidden_kind_degrades_alone_and_recovers() {
     stub.forbid("secrets");
     let (provider, _guard) = start(&stub, &settings());
     let degraded = snapshot(&provider, |it| it.distributions.len() == 1).await;
-    let remedy = &degraded.problems.degraded[&Kind::Secret];
+    let remedy = &degraded.problems.degraded[&(Kind::Secret, None)];
     assert!(remedy.contains(r#"resources ["secrets"], verbs [get, list, watch]"#), "{remedy}");
     stub.permit("secrets");
     snapshot(&provider, |it| it.problems.degraded.is_empty()).await;
@@ -77,7 +77,7 @@ async fn a_first_list_that_stays_refused_is_given_up() {
     // Refusals come ever more rarely, so the one that decides may come late.
     sleep(settings.limits.first_patience * 4).await;
     let without = provider.snapshot().expect("the other kinds go on");
-    assert!(without.problems.degraded.contains_key(&Kind::Service));
+    assert!(without.problems.degraded.contains_key(&(Kind::Service, None)));
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a_kind_that_becomes_forbidden_keeps_its_objects() {
     let (provider, _guard) = start(&stub, &settings());
     snapshot(&provider, |it| it.services.len() == 1).await;
     stub.forbid("services");
-    let degraded = snapshot(&provider, |it| it.problems.degraded.contains_key(&Kind::Service)).await;
+    let degraded = snapshot(&provider, |it| it.problems.degraded.contains_key(&(Kind::Service, None))).await;
     assert_eq!(degraded.services.len(), 1);
 }
 

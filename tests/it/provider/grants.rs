@@ -111,7 +111,7 @@ async fn grants_that_are_forbidden_degrade_their_kind_and_what_is_known_stays() 
     snapshot(&provider, |it| it.reference_grants.len() == 1).await;
     stub.forbid(PLURAL);
     let degraded = snapshot(&provider, |it| !it.problems.degraded.is_empty()).await;
-    let remedy = &degraded.problems.degraded[&Kind::ReferenceGrant];
+    let remedy = &degraded.problems.degraded[&(Kind::ReferenceGrant, None)];
     assert!(
         remedy.contains(r#"apiGroups ["gateway.networking.k8s.io"], resources ["referencegrants"]"#),
         "{remedy}"
