@@ -42,7 +42,8 @@ spec:
 async fn who_comes_second_gets_the_host_once_the_first_lets_go_and_learns_no_name_of_another_namespace()
 -> anyhow::Result<()> {
     let cluster = Cluster::join("takeover").await?;
-    let (here, there) = (cluster.namespace.clone(), format!("{}-first", cluster.namespace));
+    // Objects of one second are ordered by their namespaces: the first comes first there, too.
+    let (here, there) = (cluster.namespace.clone(), format!("a-{}", cluster.namespace));
     let namespaces = Api::<Namespace>::all(cluster.admin.clone());
     let metadata = ObjectMeta { name: Some(there.clone()), ..ObjectMeta::default() };
     namespaces.create(&PostParams::default(), &Namespace { metadata, ..Namespace::default() }).await?;
